@@ -1,0 +1,1 @@
+"""The rules of a key pool, as plain values and functions."""
