@@ -1,0 +1,170 @@
+"""What a worker holds in memory: pools, keys, client keys, providers, and one rotation a (pool, provider)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from .keys import FOREVER, Key
+from .providers import Provider
+from .rotation import Bench, Member, Rotation
+
+DISABLED, DEAD = "disabled", "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A named set of keys. `allowed_models` empty means all; entries may hold `*`."""
+
+    id: int
+    public_id: str
+    name: str
+    enabled: bool = True
+    policy: str | None = None
+    allowed_models: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    fallback_pool_id: int | None = None
+    is_default: bool = False
+
+    def allows(self, model: str) -> bool:
+        return allows(self.allowed_models, model)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A user key: who presents it, for which pool, within which limits. None means no limit."""
+
+    id: int
+    name: str
+    pool_id: int
+    expires_at: float | None = None
+    revoked_at: float | None = None
+    allowed_models: tuple[str, ...] = ()
+    allowed_ips: tuple[str, ...] = ()
+    permissions: frozenset[str] = frozenset()
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a known digest stands for: a pool, and the user key it came by (None: the pool's own auth key).
+
+    `until`: a replaced auth key goes on for a while and then ends.
+    """
+
+    pool_id: int
+    client: Client | None = None
+    until: float = FOREVER
+
+
+def allows(patterns: tuple[str, ...], model: str) -> bool:
+    """Is `model` (with or without `models/`) named by a list of models? An empty list allows all."""
+    if not patterns:
+        return True
+    bare = model.removeprefix("models/")
+    return any(
+        bare == pattern or fnmatchcase(bare, pattern)
+        for pattern in (item.removeprefix("models/") for item in patterns)
+    )
+
+
+class Catalogue:
+    """The inventory in force. Changed only between two yields of the hub, so a reader sees it whole."""
+
+    def __init__(self) -> None:
+        self.providers: dict[str, Provider] = {}
+        self.pools: dict[int, Pool] = {}
+        self.keys: dict[int, Key] = {}
+        self.credentials: dict[bytes, Credential] = {}
+        self.rotations: dict[int, dict[str, Rotation]] = {}
+        self.pools_of_key: dict[int, set[int]] = {}
+        self.default_pool_id = 0
+        self.revision = 0
+
+    def candidates(self, pool_id: int) -> dict[str, Provider]:
+        """The providers a pool has keys of, by slug."""
+        return {
+            slug: self.providers[slug]
+            for slug, rotation in self.rotations.get(pool_id, {}).items()
+            if len(rotation) and slug in self.providers
+        }
+
+    def put_key(self, key: Key, now: float) -> None:
+        """Take a key in, or its changed fields; its rotations learn whether a person or the upstream stopped it."""
+        known = self.keys.get(key.id)
+        if known is not None and known.sealed == key.sealed:
+            key.secret = known.secret
+        self.keys[key.id] = key
+        for rotation in self.rotations_of(key.id):
+            seat(rotation, key, now)
+
+    def drop_key(self, key_id: int) -> None:
+        for pool_id in self.pools_of_key.pop(key_id, set()):
+            for rotation in self.rotations.get(pool_id, {}).values():
+                rotation.remove(key_id)
+        self.keys.pop(key_id, None)
+
+    def put_member(self, pool_id: int, member: Member, now: float, known: Mapping[str, Bench] | None = None) -> None:
+        """Seat a key in a pool. `known`: benches, by model, that another pool of the same key already holds."""
+        key = self.keys[member.key_id]
+        rotation = self.rotations.setdefault(pool_id, {}).setdefault(key.provider, Rotation())
+        benches = known if known is not None else self.benches(key.id)
+        rotation.add(member)
+        self.pools_of_key.setdefault(key.id, set()).add(pool_id)
+        for model, bench in benches.items():
+            rotation.bench(key.id, bench.reason, bench.until, model)
+        seat(rotation, key, now)
+
+    def drop_member(self, pool_id: int, key_id: int) -> None:
+        for rotation in self.rotations.get(pool_id, {}).values():
+            rotation.remove(key_id)
+        self.pools_of_key.get(key_id, set()).discard(pool_id)
+
+    def rotations_of(self, key_id: int) -> list[Rotation]:
+        """Every rotation the key has a place in."""
+        provider = self.keys[key_id].provider if key_id in self.keys else None
+        return [
+            rotation
+            for pool_id in self.pools_of_key.get(key_id, ())
+            for slug, rotation in self.rotations.get(pool_id, {}).items()
+            if slug == provider
+        ]
+
+    def benches(self, key_id: int) -> dict[str, Bench]:
+        """What is known against a key, by model ("" for all)."""
+        for rotation in self.rotations_of(key_id):
+            return rotation.benches(key_id)
+        return {}
+
+    def bench(self, key_id: int, reason: str, until: float, model: str = "") -> None:
+        """Set a key aside in every pool. A later word extends an earlier one and never shortens it."""
+        for rotation in self.rotations_of(key_id):
+            known = rotation.benches(key_id).get(model)
+            if known is None or until > known.until or reason == known.reason == DISABLED:
+                rotation.bench(key_id, reason, until, model)
+
+    def release(self, key_id: int, model: str | None = None) -> None:
+        for rotation in self.rotations_of(key_id):
+            rotation.release(key_id, model)
+
+    def keep_pools(self, pools: Iterable[Pool]) -> None:
+        """These are all the pools there are."""
+        self.pools = {pool.id: pool for pool in pools}
+        for gone in self.rotations.keys() - self.pools.keys():
+            del self.rotations[gone]
+        self.default_pool_id = next((pool.id for pool in self.pools.values() if pool.is_default), 0)
+
+
+def seat(rotation: Rotation, key: Key, now: float) -> None:
+    """Bring a key's place in one rotation in line with what a person and the upstream's last word allow."""
+    if key.id not in rotation:
+        return
+    bench = rotation.benches(key.id).get("")
+    if key.dead is not None:
+        rotation.bench(key.id, DEAD, FOREVER)
+    elif key.disabled_until is not None and key.disabled_until > now:
+        rotation.bench(key.id, DISABLED, key.disabled_until)
+    elif bench is not None and bench.reason in (DISABLED, DEAD):
+        rotation.release(key.id)

@@ -1,0 +1,33 @@
+"""A key as the hot path knows it: who it is, whether a person allows it. Its health lives in `Rotation`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, eq=False)
+class Key:
+    """One upstream credential. `sealed` is its ciphertext; the plain text is unsealed on first use.
+
+    `disabled_until` is None (enabled), a moment, or `FOREVER`; `dead` holds the upstream's reason.
+    """
+
+    id: int
+    public_id: str
+    provider: str
+    hint: str
+    sealed: bytes = field(repr=False)
+    project: str | None = None
+    disabled_until: float | None = None
+    dead: str | None = None
+    max_requests: int | None = None
+    max_requests_window: str = "none"
+    proxy_url: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
+
+    def available(self, now: float) -> bool:
+        """May it be used at all, as far as a person and the upstream's final word go?"""
+        return self.dead is None and (self.disabled_until is None or self.disabled_until <= now)
+
+
+FOREVER = float("inf")

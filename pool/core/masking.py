@@ -1,0 +1,34 @@
+"""How secrets are shown: `prefix8...suffix4`, and nothing of them in foreign text."""
+
+from __future__ import annotations
+
+import re
+
+_KEY_SHAPES = re.compile(
+    r"AIza[0-9A-Za-z_\-]{10,}|AQ\.[0-9A-Za-z_\-.]{10,}|ya29\.[0-9A-Za-z_\-.]{10,}|GOCSPX-[0-9A-Za-z_\-]{8,}"
+    r"|sk-[0-9A-Za-z_\-]{12,}|(?<=Bearer )[^\s\"'<>]{8,}|(?<=[?&]key=)[^\s&\"'<>]+|(?<=[?&]apikey=)[^\s&\"'<>]+"
+)
+_PROJECT = re.compile(r"(?<=projects/)\d+|(?<=project_number:)\d+|(?<=project )\d{6,}")
+
+
+def mask(secret: str) -> str:
+    """First eight and last four characters; `***` where that would show most of it."""
+    return f"{secret[:8]}...{secret[-4:]}" if len(secret) >= 16 else "***"
+
+
+def redact(text: str, *secrets: str) -> str:
+    """`text` without anything that looks like a key, without `secrets`, without project numbers.
+
+    Upstreams echo keys: a suspended Gemini key comes back whole in the message and in its metadata.
+    """
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, mask(secret))
+    text = _KEY_SHAPES.sub(lambda match: mask(match.group()), text)
+    return _PROJECT.sub("…", text)
+
+
+def redact_bytes(body: bytes, secret: str) -> bytes:
+    """The same for a body that goes to a client: touched only where it holds the key itself."""
+    needle = secret.encode()
+    return body.replace(needle, mask(secret).encode()) if needle and needle in body else body

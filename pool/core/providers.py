@@ -1,0 +1,93 @@
+"""Who can be called: providers as data, and which of them serves a model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from .calls import GEMINI, OPENAI, Ask
+
+RESERVED_SLUGS = frozenset(
+    "pools login logout models chat embeddings images audio responses messages tokens stats logs "
+    "session keys admin v1".split()
+)
+"""Words that are routes below `/api/` and so can never name a provider."""
+
+_GEMINI_MODEL = re.compile(
+    r"(?:models/)?(?:gemini-|gemma-|learnlm-|imagen-|veo-|text-embedding-004|gemini-embedding|aqa)"
+)
+_VERSION = re.compile(r"/v\d[0-9a-z]*(?=/|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Somebody with keys: a dialect, a base URL, and the way a key is sent."""
+
+    slug: str
+    dialect: str
+    base_url: str
+    proxy_url: str | None = None
+    fallback_to_direct: bool = False
+
+    def credential(self, secret: str) -> tuple[str, str]:
+        """The header that carries the key. Never a query parameter: URLs are logged."""
+        if self.dialect == GEMINI:
+            return ("x-goog-api-key", secret)
+        return ("Authorization", f"Bearer {secret}")
+
+    def url(self, ask: Ask) -> str:
+        """The full URL of an upstream request; a version the client named replaces the base URL's."""
+        base = self.base_url.rstrip("/")
+        if ask.version:
+            replaced, count = _VERSION.subn(f"/{ask.version}", base, count=1)
+            base = replaced if count else f"{base}/{ask.version}"
+        if not ask.query:
+            return base + ask.path
+        return f"{base}{ask.path}?{encode_query(ask.query)}"
+
+
+PROVIDERS = {
+    "gemini": Provider("gemini", GEMINI, "https://generativelanguage.googleapis.com/v1beta"),
+    "openai": Provider("openai", OPENAI, "https://api.openai.com/v1"),
+}
+"""The built-in ones. An admin adds others; the environment may move these two elsewhere."""
+
+
+def encode_query(pairs: Iterable[tuple[str, str]]) -> str:
+    """`a=1&b=2`, escaped."""
+    return urlencode(list(pairs))
+
+
+def served_by_gemini(model: str) -> bool:
+    """Does this model's name belong to Google's families?"""
+    return bool(_GEMINI_MODEL.match(model)) or model.startswith("models/")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a model goes: the providers in the order to try, and the upstream's name for the model."""
+
+    providers: tuple[str, ...]
+    model: str
+
+
+def route_model(model: str, candidates: Mapping[str, Provider], aliases: Mapping[str, str]) -> Route:
+    """Which of a pool's providers serve `model`.
+
+    The order of the rules: the pool's alias map, an explicit `provider/model`, Google's families, the
+    OpenAI-style providers. A pool with a single provider sends everything there. A prefix `x/` is cut only
+    where x is a provider of this pool: many upstreams have slashes in their own model names.
+    """
+    model = aliases.get(model, model)
+    head, slash, rest = model.partition("/")
+    if slash and rest and head in candidates:
+        return Route((head,), rest)
+    if len(candidates) == 1:
+        return Route(tuple(candidates), model)
+    gemini = tuple(slug for slug, provider in candidates.items() if provider.dialect == GEMINI)
+    if served_by_gemini(model) and gemini:
+        return Route(gemini, model)
+    others = tuple(slug for slug, provider in candidates.items() if provider.dialect != GEMINI)
+    return Route(others or tuple(candidates), model)

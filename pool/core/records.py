@@ -1,0 +1,115 @@
+"""What is remembered of a request: one line of the journal, written once, drained into SQL later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from .calls import NO_USAGE, Usage
+
+REQUEST, BENCH, DEAD, RELEASE = "request", "bench", "dead", "release"
+
+
+@dataclass(slots=True)
+class AttemptRecord:
+    """One upstream call: which key and why, what was skipped, how long (ms), and what came of it."""
+
+    key_id: int
+    provider: str
+    why: str
+    started_ms: int
+    skipped: dict[str, int] = field(default_factory=dict)
+    duration_ms: int = 0
+    ttfb_ms: int | None = None
+    status: int | None = None
+    outcome: str = ""
+    blamed: bool = False
+    error: str = ""
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """One client request. Times in Unix seconds and milliseconds; prompts and answers are never part of it."""
+
+    request_id: str
+    at: float
+    pool_id: int
+    client_id: int | None
+    dialect: str
+    operation: str
+    model: str
+    model_used: str = ""
+    stream: bool = False
+    ip: str = ""
+    status: int = 0
+    outcome: str = ""
+    code: str = ""
+    latency_ms: int = 0
+    ttfb_ms: int | None = None
+    usage: Usage = NO_USAGE
+    attempts: list[AttemptRecord] = field(default_factory=list)
+
+    def line(self) -> bytes:
+        """The journal's line: JSON, a kind first, one newline at the end."""
+        usage = self.usage
+        fields: list[Any] = [
+            REQUEST,
+            self.request_id,
+            self.at,
+            self.pool_id,
+            self.client_id,
+            self.dialect,
+            self.operation,
+            self.model[:200],
+            self.model_used[:200],
+            self.stream,
+            self.ip,
+            self.status,
+            self.outcome,
+            self.code,
+            self.latency_ms,
+            self.ttfb_ms,
+            (usage.input, usage.output, usage.cached, usage.thinking, usage.estimated),
+            [
+                (a.key_id, a.provider, a.why, a.started_ms, a.skipped, a.duration_ms, a.ttfb_ms, a.status,
+                 a.outcome, a.blamed, a.error[:500])
+                for a in self.attempts
+            ],
+        ]  # fmt: skip
+        return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def bench_line(key_id: int, model: str, reason: str, until: float | None, text: str, at: float) -> bytes:
+    """A key was set aside until a moment; None means until somebody says otherwise."""
+    return orjson.dumps([BENCH, key_id, model[:200], reason, until, text[:2000], at], option=orjson.OPT_APPEND_NEWLINE)
+
+
+def dead_line(key_id: int, text: str, at: float) -> bytes:
+    return orjson.dumps([DEAD, key_id, text[:2000], at], option=orjson.OPT_APPEND_NEWLINE)
+
+
+def release_line(key_id: int, model: str | None, at: float) -> bytes:
+    """A bench ended before its time; model None: every one of the key."""
+    return orjson.dumps([RELEASE, key_id, model, at], option=orjson.OPT_APPEND_NEWLINE)
+
+
+def parse_line(line: bytes) -> list[Any]:
+    """A journal line as a list. Raises ValueError for a torn one (a crash while writing)."""
+    fields = orjson.loads(line)
+    if not isinstance(fields, list) or not fields:
+        raise ValueError("not a journal line")
+    return fields
+
+
+def parse_request(fields: list[Any]) -> RequestRecord:
+    """The record of a `REQUEST` line."""
+    *head, usage, attempts = fields[1:]
+    record = RequestRecord(*head)
+    record.usage = Usage(*usage)
+    record.attempts = [
+        AttemptRecord(key_id, provider, why, started_ms, skipped, *rest)
+        for key_id, provider, why, started_ms, skipped, *rest in attempts
+    ]
+    return record
