@@ -1,0 +1,72 @@
+# Everything here makes .venv first. Give arguments to pytest as PYTEST_ARGS, another interpreter as PYTHON.
+.PHONY: help run test test-all lint lock bench static
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+PYTHON ?=
+PYTEST_ARGS ?=
+# Newest first; python3 last, because the newest of all may not have every wheel yet.
+PYTHONS := $(PYTHON) python3.14 python3.13 python3.12 python3.11 python3 python
+SUITABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+
+# A stamp carries the checksum of what was installed, so a change of contents installs anew, a change of date does not.
+checksum = $(firstword $(shell cksum < $(1)))
+RUNTIME := .venv/runtime-$(call checksum,requirements.txt)
+DEVELOPMENT := .venv/development-$(call checksum,requirements.txt)-$(call checksum,requirements-dev.txt)
+PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input --quiet
+COMPILE := .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock"
+
+# A .venv whose interpreter has gone is made anew.
+$(shell test -x .venv/bin/python || rm -f .venv/pyvenv.cfg)
+
+help:
+	@echo "make run        start Keypool on HOST:PORT (127.0.0.1:8000)"
+	@echo "make test       the test suite; make test-all adds the slow ones"
+	@echo "make lint       ruff and mypy"
+	@echo "make bench      performance figures as one table"
+	@echo "make lock       write requirements.txt and requirements-dev.txt anew"
+
+run: $(RUNTIME) static
+	@exec .venv/bin/python -m gunicorn -c gunicorn.conf.py "app:create_app()"
+
+test: $(DEVELOPMENT) static
+	.venv/bin/python -m pytest -q -m "not slow" $(PYTEST_ARGS)
+
+test-all: $(DEVELOPMENT) static
+	.venv/bin/python -m pytest -q $(PYTEST_ARGS)
+
+lint: $(DEVELOPMENT)
+	.venv/bin/python -m ruff check
+	.venv/bin/python -m mypy
+
+bench: $(RUNTIME)
+	@.venv/bin/python bench/run.py
+
+lock: $(DEVELOPMENT)
+	$(COMPILE) requirements.in -o requirements.txt
+	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+
+# Looks at what is there first, and asks the network only when it is missing or another version.
+static: $(RUNTIME)
+	@.venv/bin/python tools/fetch_htmx.py
+
+.venv/pyvenv.cfg:
+	@for python in $(PYTHONS); do \
+		if $$python -c '$(SUITABLE)' 2>/dev/null; then \
+			echo "Making .venv with $$($$python --version)"; \
+			exec $$python -m venv --clear .venv; \
+		fi; \
+	done; \
+	echo "Keypool needs Python 3.11 or newer with its venv module; none of these is one: $(strip $(PYTHONS))." >&2; \
+	exit 1
+
+$(RUNTIME): .venv/pyvenv.cfg
+	@echo "Installing requirements.txt"
+	@$(PIP) install --require-hashes -r requirements.txt
+	@rm -f .venv/runtime-* && touch $@
+
+$(DEVELOPMENT): $(RUNTIME)
+	@echo "Installing requirements-dev.txt"
+	@$(PIP) install --require-hashes -r requirements.txt -r requirements-dev.txt
+	@rm -f .venv/development-* && touch $@
