@@ -1,0 +1,232 @@
+"""One connection to an upstream: bytes out, bytes in, each with a deadline; plain or TLS."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from math import inf
+from time import monotonic
+from typing import Any
+
+from gevent import get_hub
+from gevent.hub import Waiter
+from gevent.monkey import get_original
+
+RECEIVE_BYTES = 64 * 1024
+_READ, _WRITE = 1, 2
+# The unpatched class: waiting is done here, with one lazy timer instead of one per call.
+_Socket = get_original("socket", "socket")
+
+
+class Connection:
+    """A non-blocking socket on which one greenlet at a time waits. Deadlines are `time.monotonic()` values.
+
+    `close()` may be called from any greenlet; whoever waits then gets `ConnectionAbortedError` at once.
+    """
+
+    def __init__(self, family: int, on_close: Callable[[Connection], None]) -> None:
+        self._hub = get_hub()
+        self._socket = _Socket(family, socket.SOCK_STREAM)
+        self._socket.setblocking(False)
+        self._readable = self._hub.loop.io(self._socket.fileno(), _READ)
+        self._writable: Any = None
+        self._timer: Any = None
+        self._timer_at = inf
+        self._deadline = inf
+        self._waiter: Any = None
+        self._on_close = on_close
+        self._full = False
+        self.origin: Any = None
+        self.closed = False
+        self.reused = False
+        self.idle_since = 0.0
+
+    def connect(self, address: Any, deadline: float) -> None:
+        """Raises OSError, `TimeoutError` among them."""
+        code = self._socket.connect_ex(address)
+        if code in (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK):
+            if not self._wait_writable(deadline):
+                raise TimeoutError(errno.ETIMEDOUT, "not connected in time")
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def send(self, data: bytes, deadline: float) -> bool:
+        """Send everything; False when the deadline came first. Raises OSError."""
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                sent = self._socket.send(rest)
+            except BlockingIOError:
+                if not self._wait_writable(deadline):
+                    return False
+                continue
+            if sent == len(rest):
+                return True
+            rest = memoryview(rest)[sent:]
+
+    def receive(self, deadline: float) -> bytes | None:
+        """What came, as soon as it does; b"" at the end; None when the deadline came first. Raises OSError."""
+        in_time = True
+        while True:
+            # A short read emptied the socket: asking again before waiting would only cost a call.
+            if not self._full and in_time:
+                in_time = self._wait(self._readable, deadline)
+            try:
+                data: bytes = self._socket.recv(RECEIVE_BYTES)
+            except BlockingIOError:
+                self._full = False
+                if not in_time:
+                    return None
+                continue
+            self._full = len(data) == RECEIVE_BYTES
+            return data
+
+    def alive(self) -> bool:
+        """Whether an idle connection is open and silent, as it must be before it carries another request."""
+        if self.closed:
+            return False
+        try:
+            self._socket.recv(1)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        # Watchers first: the loop must not watch a descriptor that another socket may get next.
+        for watcher in (self._readable, self._writable, self._timer):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._socket.close()
+        if self._waiter is not None:
+            self._hub.loop.run_callback(self._waiter.throw, ConnectionAbortedError("closed while waiting"))
+        self._on_close(self)
+
+    def _wait_writable(self, deadline: float) -> bool:
+        if self.closed:
+            raise ConnectionAbortedError("closed")
+        if self._writable is None:
+            self._writable = self._hub.loop.io(self._socket.fileno(), _WRITE)
+        return self._wait(self._writable, deadline)
+
+    def _wait(self, watcher: Any, deadline: float) -> bool:
+        """True when the socket is ready, False when the deadline came first."""
+        if self.closed:
+            raise ConnectionAbortedError("closed")
+        waiter = self._waiter = Waiter(self._hub)
+        self._deadline = deadline
+        if deadline < self._timer_at:
+            self._arm(deadline)
+        watcher.start(waiter.switch, True)
+        try:
+            return waiter.get()
+        finally:
+            self._waiter = None
+            watcher.stop()
+
+    def _arm(self, at: float) -> None:
+        """Let `_tick` run at that time. It stays armed between waits, and moves only to come earlier."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
+        self._timer_at = at
+        self._timer = self._hub.loop.timer(max(at - monotonic(), 0.0), ref=False)
+        self._timer.start(self._tick)
+
+    def _tick(self) -> None:
+        self._timer_at = inf
+        if self._waiter is None:
+            return
+        if self._deadline > monotonic():
+            self._arm(self._deadline)
+        else:
+            self._waiter.switch(False)
+
+
+class TlsConnection(Connection):
+    """The same over TLS, by memory buffers: the socket below stays ours to wait on."""
+
+    def handshake(self, context: ssl.SSLContext, host: str, deadline: float) -> None:
+        """Raises OSError, `ssl.SSLError` and `TimeoutError` among them."""
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._exchange(deadline)
+            except ssl.SSLError:
+                self._flush(deadline)  # the alert that tells the other side why
+                raise
+            else:
+                self._flush(deadline)
+                return
+
+    def send(self, data: bytes, deadline: float) -> bool:
+        view = memoryview(data)
+        for start in range(0, len(view), RECEIVE_BYTES):
+            self._tls.write(view[start : start + RECEIVE_BYTES])
+            if not super().send(self._outgoing.read(), deadline):
+                return False
+        return True
+
+    def receive(self, deadline: float) -> bytes | None:
+        while True:
+            try:
+                return self._tls.read(RECEIVE_BYTES)
+            except ssl.SSLWantReadError:
+                self._flush(deadline)
+            except ssl.SSLZeroReturnError:
+                return b""
+            data = super().receive(deadline)
+            if data is None:
+                return None
+            self._take(data)
+
+    def alive(self) -> bool:
+        """As above; session tickets may have come, an end or a byte of an answer may not."""
+        if self.closed:
+            return False
+        try:
+            self._take(self._socket.recv(RECEIVE_BYTES))
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        try:
+            self._tls.read(1)
+        except ssl.SSLWantReadError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    def _exchange(self, deadline: float) -> None:
+        """Send what TLS has to say and hear the answer."""
+        self._flush(deadline)
+        data = super().receive(deadline)
+        if data is None:
+            raise TimeoutError(errno.ETIMEDOUT, "no TLS in time")
+        self._take(data)
+
+    def _flush(self, deadline: float) -> None:
+        if self._outgoing.pending and not super().send(self._outgoing.read(), deadline):
+            raise TimeoutError(errno.ETIMEDOUT, "TLS could not be sent in time")
+
+    def _take(self, data: bytes) -> None:
+        # An end without TLS's own farewell becomes an SSLError: it may be somebody's cut.
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
