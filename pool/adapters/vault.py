@@ -1,0 +1,184 @@
+"""Encryption at rest: the ring that seals secrets, and the keyed digests that find them again."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from pool.adapters.database import Database
+from pool.adapters.tables import Key, Meta, Pool, Provider
+
+FINGERPRINT_KEY = "fingerprint_key"
+WRONG = "KEY_ENCRYPTION_SECRET (or instance/encryption_key) is not the one this database was encrypted with."
+MISSING = (
+    "This database is encrypted and its key is missing: set KEY_ENCRYPTION_SECRET or restore instance/encryption_key."
+)
+# Columns the ring seals.
+SEALED: tuple[tuple[Any, Any], ...] = (
+    (Key, Key.secret),
+    (Key, Key.proxy_url),
+    (Pool, Pool.auth_sealed),
+    (Provider, Provider.proxy_url),
+)
+
+
+class WrongKey(ValueError):
+    """The ring cannot open what the database holds."""
+
+
+class Vault:
+    """Seals and opens secrets with a ring of encryption keys, newest first.
+
+    `fingerprint_key` is random, made once, kept in `meta` sealed by the ring and never rotated, so that a secret's
+    fingerprint and a token's digest stay the same when the ring turns.
+    """
+
+    __slots__ = ("_digest_key", "_fingerprint_key", "_newest", "_ring")
+
+    def __init__(self, ring: list[Fernet], fingerprint_key: bytes) -> None:
+        self._ring = MultiFernet(ring)
+        self._newest = ring[0]
+        self._fingerprint_key = fingerprint_key
+        self._digest_key = _mac(fingerprint_key, b"keypool: digests of tokens")
+
+    def encrypt(self, text: str) -> bytes:
+        return self._newest.encrypt(text.encode())
+
+    def decrypt(self, sealed: bytes) -> str:
+        return _open(self._ring, sealed).decode()
+
+    def rewrap(self, sealed: bytes) -> bytes:
+        """The same secret, sealed by the newest key of the ring; unchanged where it already is."""
+        try:
+            self._newest.decrypt(sealed)
+        except InvalidToken:
+            return self._newest.encrypt(_open(self._ring, sealed))
+        return sealed
+
+    def fingerprint(self, provider_slug: str, secret: str) -> bytes:
+        """Finds a key without opening any: equal for equal secrets of one provider, meaningless elsewhere."""
+        return _mac(self._fingerprint_key, f"{provider_slug}\0{secret}".encode())
+
+    def digest(self, token: str) -> bytes:
+        """Finds a client key, an auth key or a session by what its holder presents."""
+        return _mac(self._digest_key, token.encode("utf-8", "surrogatepass"))
+
+    def __repr__(self) -> str:
+        return "<Vault>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a vault is not to be copied")
+
+
+def open_vault(database: Database, instance: Path, configured: str | None = None) -> Vault:
+    """The vault of this database; raises `WrongKey` where its rows were sealed by a key that is not in the ring.
+
+    `configured` is KEY_ENCRYPTION_SECRET; without it the key is `instance/encryption_key`, made at the first start.
+    """
+    file = instance / "encryption_key"
+    if configured is None and not file.exists():
+        if database.read(_sealed_samples):
+            raise WrongKey(MISSING)
+        _generate(file)
+    ring = encryption_ring(file.read_text() if configured is None else configured)
+    fernet = MultiFernet(ring)
+    wrapped, samples = database.write(_fingerprint_key, fernet.encrypt(secrets.token_bytes(32)))
+    for sample in samples:
+        _open(fernet, sample)
+    return Vault(ring, _open(fernet, wrapped))
+
+
+def encryption_ring(configured: str) -> list[Fernet]:
+    """A comma-separated list of Fernet keys or passphrases, newest first."""
+    ring = [_fernet(part.strip()) for part in configured.split(",") if part.strip()]
+    if not ring:
+        raise WrongKey("KEY_ENCRYPTION_SECRET is empty: set it to a long random string, or unset it.")
+    return ring
+
+
+def rewrap_some(session: Session, vault: Vault, after: tuple[int, int], count: int = 500) -> tuple[int, int] | None:
+    """Re-seal the next `count` rows under the ring's newest key; returns where to go on, None at the end.
+
+    Start with (0, 0). Each call is one short transaction, so that rotation goes on beside traffic and after a crash;
+    an older key may leave the ring once this has returned None.
+    """
+    place, last_id = after
+    if place == len(SEALED):
+        meta = session.get_one(Meta, FINGERPRINT_KEY)
+        meta.value = vault.rewrap(meta.value.encode()).decode()
+        return None
+    table, column = SEALED[place]
+    rows = session.scalars(
+        select(table).where(table.id > last_id, column.is_not(None)).order_by(table.id).limit(count)
+    ).all()
+    for row in rows:
+        setattr(row, column.key, vault.rewrap(getattr(row, column.key)))
+    return (place, rows[-1].id) if rows else (place + 1, 0)
+
+
+def _fingerprint_key(session: Session, fresh: bytes) -> tuple[bytes, list[bytes]]:
+    stored = select(Meta.value).where(Meta.name == FINGERPRINT_KEY)
+    samples = _sealed_samples(session)
+    if session.scalar(stored) is None:
+        if samples:
+            raise WrongKey("This database holds encrypted rows but not its fingerprint key: restore it from a backup.")
+        # Another worker may be making one too; whoever comes second takes the first one's.
+        add = "INSERT INTO meta (name, value, number) VALUES (:name, :value, 0) ON CONFLICT (name) DO NOTHING"
+        session.execute(text(add), {"name": FINGERPRINT_KEY, "value": fresh.decode()})
+    return session.scalars(stored).one().encode(), samples
+
+
+def _sealed_samples(session: Session) -> list[bytes]:
+    """The oldest and the newest sealed value of each kind: a rotation cut short shows between them."""
+    found = list(session.scalars(select(Meta.value).where(Meta.name == FINGERPRINT_KEY)))
+    samples = [value.encode() for value in found]
+    for table, column in SEALED:
+        for order in (table.id.asc(), table.id.desc()):
+            samples += session.scalars(select(column).where(column.is_not(None)).order_by(order).limit(1))
+    return samples
+
+
+def _generate(file: Path) -> None:
+    """Write a new key readable by its owner alone; a file that appeared meanwhile is left as it is."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(Fernet.generate_key() + b"\n")
+        out.flush()
+        os.fsync(out.fileno())
+    try:
+        os.link(draft, file)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _fernet(part: str) -> Fernet:
+    try:
+        return Fernet(part)
+    except ValueError:
+        # A person's words: worth 50 ms of stretching at start, should the file ever be stolen.
+        stretched = hashlib.scrypt(part.encode(), salt=b"keypool encryption at rest", n=2**14, r=8, p=1, dklen=32)
+        return Fernet(base64.urlsafe_b64encode(stretched))
+
+
+def _open(ring: MultiFernet, sealed: bytes) -> bytes:
+    try:
+        return ring.decrypt(sealed)
+    except InvalidToken:
+        raise WrongKey(WRONG) from None
+
+
+def _mac(key: bytes, message: bytes) -> bytes:
+    return hmac.digest(key, message, "sha256")
