@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pool.adapters.upstream.adapter import FastAdapter
 from pool.adapters.upstream.connections import IDLE_S, Connections, verified_tls
 from pool.adapters.upstream.exchange import Exchange
 from pool.adapters.upstream.heads import head_of
+from pool.adapters.upstream.proxied import ProxiedExchange
 from pool.adapters.upstream.resolver import Resolver
 from pool.core.calls import Target
 
-__all__ = ["Exchange", "Upstream"]
+__all__ = ["Exchange", "FastAdapter", "ProxiedExchange", "Upstream"]
 
 
 class Upstream:
@@ -33,12 +35,15 @@ class Upstream:
         self.resent = 0
         self.unpacked_limit_bytes = unpacked_limit_bytes
         self._resolver = resolver or Resolver()
+        self._tls = verified_tls(ca_file)
         self.connections = Connections(
-            tls=verified_tls(ca_file), resolver=self._resolver, idle_per_origin=idle_per_origin, idle_s=idle_s
+            tls=self._tls, resolver=self._resolver, idle_per_origin=idle_per_origin, idle_s=idle_s
         )
 
-    def start(self, target: Target) -> Exchange:
+    def start(self, target: Target) -> Exchange | ProxiedExchange:
         """Connect, or reuse a connection, and send. Raises `CannotConnect`, `Broken` and `TimedOut`."""
+        if target.proxy_url is not None:
+            return ProxiedExchange(target, self._tls, self.unpacked_limit_bytes)
         return Exchange(self, head_of(target.method, target.url, target.headers), target)
 
     def open_connections(self) -> int:

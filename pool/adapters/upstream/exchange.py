@@ -6,7 +6,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from pool.adapters.upstream.gunzip import Gunzip
+from pool.adapters.upstream.gunzip import Gunzip, decoder_for
 from pool.adapters.upstream.heads import Head
 from pool.adapters.upstream.message import Message
 from pool.core.calls import Target
@@ -203,13 +203,7 @@ class Exchange:
     def _open_body(self) -> None:
         """The final head is here: publish it, and choose how the body is decoded."""
         message = self._message
-        coding = message.headers.get("content-encoding", "identity").lower()
-        if coding in ("gzip", "x-gzip"):
-            self._gunzip = Gunzip(self._upstream.unpacked_limit_bytes)
-            del message.headers["content-encoding"]  # they describe the bytes before decoding
-            message.headers.pop("content-length", None)
-        elif coding not in ("identity", ""):
-            raise Broken("the answer has a content coding nobody asked for")
+        self._gunzip = decoder_for(message.headers, self._upstream.unpacked_limit_bytes)
         self._heard_at = monotonic()
         self.headers = message.headers
         self.status = message.status

@@ -10,6 +10,18 @@ STEP_BYTES = 64 * 1024
 _GZIP_ONLY = 31
 
 
+def decoder_for(headers: dict[str, str], limit_bytes: int) -> Gunzip | None:
+    """What a body with these headers needs; they then describe the decoded one. Raises `Broken`."""
+    coding = headers.get("content-encoding", "identity").lower()
+    if coding in ("gzip", "x-gzip"):
+        del headers["content-encoding"]
+        headers.pop("content-length", None)
+        return Gunzip(limit_bytes)
+    if coding not in ("identity", ""):
+        raise Broken("the answer has a content coding nobody asked for")
+    return None
+
+
 class Gunzip:
     """`feed()` what came, then `next()` until it says b""; `finished` tells a whole body from a cut one."""
 

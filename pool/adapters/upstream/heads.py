@@ -25,6 +25,7 @@ _OURS = frozenset(
     "host content-length transfer-encoding connection keep-alive proxy-connection proxy-authorization "
     "te trailer upgrade expect".split()
 )
+_DEFAULTS = (("Accept-Encoding", "identity"), ("User-Agent", "keypool"))
 
 
 class Origin(NamedTuple):
@@ -59,7 +60,7 @@ def head_of(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> Head
         raise CannotConnect("the upstream URL is not a plain http or https URL")
     origin = _origin(match)
     lines = [f"{method} {match['path'] or '/'}{match['query'] or ''} HTTP/1.1", f"Host: {_host(match, origin)}"]
-    lines += _header_lines(headers)
+    lines += [f"{name}: {value}" for name, value in sendable(headers)]
     head = "\r\n".join(lines).encode("ascii") + b"\r\n"
     if len(head) > HEAD_LIMIT_BYTES:
         raise CannotConnect("the request head is too long")
@@ -77,8 +78,12 @@ def _host(match: re.Match[str], origin: Origin) -> str:
     return match["host"] if origin.port == _PORTS[origin.scheme] else f"{match['host']}:{origin.port}"
 
 
-def _header_lines(headers: tuple[tuple[str, str], ...]) -> list[str]:
-    lines, names = [], set()
+def sendable(headers: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+    """The caller's headers without those that are the engine's own business, and with our defaults.
+
+    Raises `CannotConnect`, without quoting them, for characters that HTTP forbids.
+    """
+    kept, names = [], set()
     for name, value in headers:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise CannotConnect("a request header holds a character that HTTP does not allow")
@@ -87,9 +92,5 @@ def _header_lines(headers: tuple[tuple[str, str], ...]) -> list[str]:
         if lower in _OURS or (lower == "accept-encoding" and value not in ("gzip", "identity")):
             continue
         names.add(lower)
-        lines.append(f"{name}: {value}")
-    if "accept-encoding" not in names:
-        lines.append("Accept-Encoding: identity")
-    if "user-agent" not in names:
-        lines.append("User-Agent: keypool")
-    return lines
+        kept.append((name, value))
+    return kept + [default for default in _DEFAULTS if default[0].lower() not in names]
