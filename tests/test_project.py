@@ -1,0 +1,50 @@
+"""What the project's own files promise: pinned requirements, a version in the changelog, a README that names all."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "requirements-static.txt")
+VARIABLES = (
+    "HOST PORT ADMIN_PASSWORD ADMIN_KEY SECRET_KEY KEY_ENCRYPTION_SECRET DATABASE_URL REDIS_URL WEB_CONCURRENCY "
+    "API_KEYS GEMINI_API_KEYS OPENAI_API_KEYS PROXY_API_KEY GEMINI_UPSTREAM_URL OPENAI_UPSTREAM_URL "
+    "FORWARDED_ALLOW_IPS LOG_LEVEL DEBUG_ERRORS"
+).split()
+# In two halves, so that this file is not one of those it looks for.
+REGISTRIES = [begin + end for begin, end in (("pypi.", "org"), ("pythonhosted.", "org"), ("npmjs.", "org"))]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout: nobody knows which files are the project's")
+def test_no_file_names_a_package_registry():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    tracked = [name for name in listed.split("\0") if (ROOT / name).is_file()]
+    assert [n for n in tracked if any(host.encode() in (ROOT / n).read_bytes() for host in REGISTRIES)] == []
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_every_requirement_is_pinned_and_hashed(name):
+    text = re.sub(r"\\\n", " ", (ROOT / name).read_text())
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    assert lines
+    for line in lines:
+        assert re.match(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==\S+ ", line), line
+        assert "--hash=sha256:" in line, line
+
+
+def test_the_changelog_names_the_version():
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(r"^## \d+\.\d+\.\d+ - \d{4}-\d{2}-\d{2}$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", ["README.md", ".env.example"])
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_every_environment_variable_is_told(variable, page):
+    assert re.search(rf"\b{variable}\b", (ROOT / page).read_text())
+
+
+def test_the_readme_has_a_place_for_the_settings():
+    text = (ROOT / "README.md").read_text()
+    assert text.index("<!-- settings:start -->") < text.index("<!-- settings:end -->")
