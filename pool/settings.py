@@ -134,3 +134,9 @@ def _typed(setting: Setting, value: Any) -> Any:
                 raise ValueError(value)
             return float(value)
     return str(value).strip()
+
+
+def check(name: str, value: Any) -> tuple[str, Any]:
+    """The canonical name and the typed value of a change; None stands for the default. Raises `BadSetting`."""
+    typed = coerce(name, BY_NAME[name].default if value is None and name in BY_NAME else value)
+    return BY_NAME[name].name, typed

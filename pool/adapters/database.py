@@ -68,7 +68,9 @@ class Database:
             self._writer = _Threads(self._sqlite(SQLITE_WRITER_PRAGMAS), 1, "BEGIN IMMEDIATE")
             self._reader = _Threads(self._sqlite(SQLITE_READER_PRAGMAS), 2, "BEGIN")
         else:
-            self._writer = self._reader = _Greenlets(self._postgresql())
+            engine = self._postgresql()
+            self._writer = _Greenlets(engine)
+            self._reader = _Greenlets(engine.execution_options(postgresql_readonly=True))
 
     def read(self, fn: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return self._reader.run(_read, fn, args, kwargs)

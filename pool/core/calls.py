@@ -39,6 +39,9 @@ class Call:
     chat | embeddings | generate | stream_generate | count_tokens | embed | batch_embed | raw
     `payload` is the parsed JSON body where the operation needs one; `body` the bytes as they came.
     `version` is the API version a Gemini-style URL named ("v1beta"), None for the provider's own.
+    `provider` pins the provider where the route names it. A call without `request_id` is our own and leaves no record.
+    `created` is the Unix second the request came in, for answers that must state one. `metered` says that the
+    client key has token or cost limits, so that a streamed answer must tell its usage.
     """
 
     request_id: str
@@ -53,6 +56,9 @@ class Call:
     query: tuple[tuple[str, str], ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     version: str | None = None
+    provider: str | None = None
+    created: int = 0
+    metered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

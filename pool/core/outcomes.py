@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -60,11 +60,16 @@ class Penalties:
 class Refusal(Protocol):
     """What a refusal's body says (`dialects.error_fields`)."""
 
-    message: str
-    status: str
-    code: str
-    reasons: tuple[str, ...]
-    details: list[Any]
+    @property
+    def message(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def code(self) -> str: ...
+    @property
+    def reasons(self) -> tuple[str, ...]: ...
+    @property
+    def details(self) -> Sequence[Any]: ...
 
 
 _INVALID_KEY = re.compile(

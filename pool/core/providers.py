@@ -91,3 +91,8 @@ def route_model(model: str, candidates: Mapping[str, Provider], aliases: Mapping
         return Route(gemini, model)
     others = tuple(slug for slug, provider in candidates.items() if provider.dialect != GEMINI)
     return Route(others or tuple(candidates), model)
+
+
+def known_model(route: Route, candidates: Mapping[str, Provider]) -> bool:
+    """Is a provider of the pool known for this model? OpenAI-style providers may have any; Google has families."""
+    return any(candidates[slug].dialect != GEMINI for slug in route.providers) or served_by_gemini(route.model)

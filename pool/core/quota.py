@@ -7,7 +7,7 @@ google.rpc.QuotaFailure and google.rpc.RetryInfo in `error.details`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,7 +35,7 @@ class Violation:
     free_tier: bool
 
 
-def violations(details: list[Any]) -> tuple[Violation, ...]:
+def violations(details: Sequence[Any]) -> tuple[Violation, ...]:
     """Every quota named in an error's `details`; unknown ids are read by their parts."""
     found = []
     for detail in details:
@@ -68,7 +68,7 @@ def _whole(value: Any) -> int | None:
         return None
 
 
-def retry_delay_s(details: list[Any]) -> float | None:
+def retry_delay_s(details: Sequence[Any]) -> float | None:
     """Seconds a Gemini 429 asks us to wait (`RetryInfo.retryDelay`, "17s"); None where it does not say."""
     for detail in details:
         if isinstance(detail, dict) and str(detail.get("@type", "")).endswith("RetryInfo"):
@@ -110,3 +110,15 @@ def next_reset(now: float, quota_reset: str = "pacific") -> float:
     hour, minute = (int(part) for part in quota_reset.split()[0].split(":"))
     today = datetime.fromtimestamp(now, UTC).replace(hour=hour, minute=minute, second=0, microsecond=0)
     return (today if today.timestamp() > now else today + timedelta(days=1)).timestamp()
+
+
+def cap_window(window: str, now: float, quota_reset: str = "pacific") -> tuple[str, float]:
+    """The period a cap counts in now (none | day | month): its name, and when it ends (Unix seconds)."""
+    if window == "none":
+        return "", float("inf")
+    local = datetime.fromtimestamp(now, PACIFIC)
+    if window == "month":
+        first = datetime(local.year + local.month // 12, local.month % 12 + 1, 1, tzinfo=PACIFIC)
+        return f"{local:%Y-%m}", first.timestamp()
+    end = next_reset(now, quota_reset)
+    return f"{datetime.fromtimestamp(end - 3600, PACIFIC):%Y-%m-%d}", end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ssl
 from collections import deque
+from functools import cache
 from time import monotonic
 from typing import Any
 
@@ -21,6 +22,7 @@ IDLE_S = 50.0
 SWEEP_S = 5.0
 
 
+@cache
 def verified_tls(ca_file: str | None = None) -> ssl.SSLContext:
     """Certificates are checked against certifi's list and `ca_file`; the environment has no say."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -81,6 +83,8 @@ class Connections:
 
     def connect(self, origin: Origin, connect_s: float) -> Connection:
         """A fresh connection. `connect_s` covers name, all addresses and TLS. Raises `CannotConnect`."""
+        if self._closed:
+            raise CannotConnect("the engine is closed")
         deadline = monotonic() + connect_s
         addresses = self._resolver.addresses(origin.host, origin.port, deadline)
         failure = OSError("no address")

@@ -166,7 +166,9 @@ class Exchange:
     def _may_send_again(self) -> bool:
         """An idle connection can end just as it is used: then no byte of an answer came, and nobody acted."""
         connection = self._connection
-        if self._closed or connection is None or not connection.reused or self._message.touched:
+        if connection is None or connection.closed:
+            return False  # closed on this side
+        if not connection.reused or self._message.touched:
             return False
         self._connection = None
         connection.close()

@@ -1,0 +1,223 @@
+"""The composition root: builds the app and hands every part what it needs. Nothing else knows every module."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import secrets
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gevent
+from flask import Flask
+from flask_migrate import Migrate
+
+from pool import settings as settings_module
+from pool.adapters import queries
+from pool.adapters.database import Database
+from pool.adapters.inventory import Inventory
+from pool.adapters.memory import MemoryState
+from pool.adapters.passwords import Passwords, weak
+from pool.adapters.preferences import Preferences
+from pool.adapters.recorder import Recorder
+from pool.adapters.schema import upgrade
+from pool.adapters.spool import Spool
+from pool.adapters.tables import db
+from pool.adapters.upstream import Upstream
+from pool.adapters.vault import Vault, WrongKey, open_vault
+from pool.chores import Chore, Chores
+from pool.core.catalogue import Catalogue
+from pool.core.judge import Judge
+from pool.core.state import PoolState, Word
+from pool.environment import BadStart, Environment, read_environment
+from pool.models import ModelList
+from pool.relay import Relay
+from pool.settings import Settings
+from pool.version import VERSION
+from pool.web import mount
+from pool.web.access import Access
+from pool.web.proxy.entry import Proxy
+
+ROOT = Path(__file__).parent
+DRAIN_S = 1.0
+
+log = logging.getLogger("keypool")
+
+
+@dataclass(slots=True)
+class Keypool:
+    """Everything that lives as long as a worker. Views reach it as `current_app.extensions["keypool"]`."""
+
+    environment: Environment
+    database: Database
+    vault: Vault
+    passwords: Passwords
+    preferences: Preferences
+    catalogue: Catalogue
+    inventory: Inventory
+    state: PoolState
+    upstream: Upstream
+    relay: Relay
+    models: ModelList
+    proxy: Proxy
+    spool: Spool
+    recorder: Recorder
+    chores: Chores
+    began_at: float
+
+    def start(self) -> None:
+        """Begin what runs beside requests."""
+        self.chores.start()
+
+    def stop(self) -> None:
+        """Write down what is left and let go of everything."""
+        self.chores.stop()
+        self.spool.close()
+        self.recorder.tidy()
+        self.upstream.close()
+        self.passwords.close()
+        self.database.close()
+
+
+def create_app(config: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Flask:
+    """The Flask app, its database at this version, its catalogue loaded.
+
+    `environment` stands for the process's own variables; `config` is Flask's. Raises `BadStart` with one sentence.
+    """
+    boot = read_environment(os.environ if environment is None else environment, ROOT)
+    boot.instance.mkdir(parents=True, exist_ok=True, mode=0o700)
+    app = Flask("pool", root_path=str(ROOT), instance_path=str(boot.instance))
+    app.config.update(
+        SECRET_KEY=boot.secret_key or _kept(boot.instance / "secret_key"),
+        SQLALCHEMY_DATABASE_URI=boot.database_url,
+        **(config or {}),
+    )
+    db.init_app(app)
+    Migrate(app, db, directory=str(ROOT / "migrations"))
+    upgrade(app)
+    keypool = _assemble(boot)
+    app.extensions["keypool"] = keypool
+    _settle_password(keypool)
+    mount(app)
+    app.wsgi_app = keypool.proxy.first(app.wsgi_app)  # type: ignore[method-assign,assignment]
+    return app
+
+
+def _assemble(boot: Environment) -> Keypool:
+    database = Database(boot.database_url)
+    try:
+        vault = open_vault(database, boot.instance, boot.encryption_secret)
+    except WrongKey as error:
+        raise BadStart(str(error)) from None
+    catalogue, state = Catalogue(), MemoryState()
+    preferences = Preferences(database, Settings, settings_module.check)
+    inventory = Inventory(database, vault, catalogue)
+    spool = Spool(boot.instance / "spool")
+    recorder = Recorder(database, spool.folder)
+    upstream = Upstream()
+
+    def settings() -> Settings:
+        return preferences.current
+
+    def hear(word: Word) -> None:
+        catalogue.bench(word.key_id, word.reason, word.until, word.model)
+
+    state.listen(hear)
+    relay = Relay(
+        catalogue=catalogue,
+        settings=settings,
+        state=state,
+        upstream=upstream,
+        judge=Judge(catalogue, state.announce, spool.write),
+        remember=spool.write,
+        unseal=inventory.unseal,
+        clock=time.time,
+        monotonic=time.monotonic,
+        pause=gevent.sleep,
+        rng=random.Random(),
+        user_agent=f"keypool/{VERSION}",
+    )
+    models = ModelList(relay, catalogue, settings, time.time, gevent.spawn)
+    inventory.on_change(models.forget)
+    access = Access(catalogue, settings, vault.digest, time.time)
+    keypool = Keypool(
+        environment=boot,
+        database=database,
+        vault=vault,
+        passwords=Passwords(),
+        preferences=preferences,
+        catalogue=catalogue,
+        inventory=inventory,
+        state=state,
+        upstream=upstream,
+        relay=relay,
+        models=models,
+        proxy=Proxy(access, relay, models, settings),
+        spool=spool,
+        recorder=recorder,
+        chores=_chores(spool, recorder, state),
+        began_at=time.time(),
+    )
+    _load(keypool)
+    return keypool
+
+
+def _load(keypool: Keypool) -> None:
+    """What earlier runs left: their journal first, because the rows it becomes are loaded next."""
+    boot = keypool.environment
+    keypool.recorder.drain()
+    keypool.preferences.load()
+    keypool.inventory.found({"gemini": boot.gemini_url or "", "openai": boot.openai_url or ""})
+    secrets_ = [("gemini", secret) for secret in boot.gemini_keys] + [("openai", secret) for secret in boot.openai_keys]
+    keypool.inventory.merge_environment(secrets_, boot.proxy_key)
+    keypool.inventory.load()
+    for key_id, window, used in keypool.database.read(queries.cap_counts):
+        keypool.state.restore(key_id, window, used)
+
+
+def _chores(spool: Spool, recorder: Recorder, state: PoolState) -> Chores:
+    def keep() -> None:
+        gevent.get_hub().threadpool.apply(spool.sync)
+
+    holder = secrets.token_hex(8)
+    return Chores(
+        [
+            Chore("journal to disk", DRAIN_S, keep),
+            Chore("journal into the database", DRAIN_S, recorder.drain),
+            Chore("tidy the journal", 60.0, recorder.tidy),
+        ],
+        lambda chore, ttl_s: state.claim(chore, holder, ttl_s, time.time()),
+    )
+
+
+def _settle_password(keypool: Keypool) -> None:
+    """`ADMIN_PASSWORD` wins over the stored one; without either one is made up and printed, once."""
+    given = keypool.environment.admin_password
+    stored = keypool.database.read(queries.meta, "password")
+    if given:
+        reason = weak(given)
+        if reason:
+            raise BadStart(f"ADMIN_PASSWORD is refused: {reason}; choose another one.")
+        if not stored or not keypool.passwords.verify(given, stored):
+            keypool.database.write(queries.set_password, keypool.passwords.encode(given))
+    elif not stored:
+        made_up = secrets.token_urlsafe(12)
+        keypool.database.write(queries.set_password, keypool.passwords.encode(made_up))
+        sys.stdout.write(f"\n  The admin password is  {made_up}\n  It is shown this once; change it when signed in.\n\n")
+        sys.stdout.flush()
+
+
+def _kept(path: Path) -> str:
+    """A random secret of this instance, made at the first start."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_hex(32))
+    return path.read_text().strip()

@@ -1,0 +1,62 @@
+"""gunicorn's configuration; every line has a reason that was measured."""
+
+from gevent import monkey
+
+monkey.patch_all()  # before anything imports ssl
+
+import os
+import sys
+from pathlib import Path
+
+from dotenv import load_dotenv
+
+ROOT = Path(__file__).parent
+sys.path.insert(0, str(ROOT))
+load_dotenv(ROOT / ".env")
+
+from pool.adapters.database import acquire_instance_lock
+from pool.environment import read_environment
+
+environment = read_environment(os.environ, ROOT)
+
+bind = f"{environment.host}:{environment.port}" if ":" not in environment.host else f"[{environment.host}]:{environment.port}"
+workers = environment.workers
+worker_class = "pool.web.worker.Worker"
+worker_connections = 8000  # above any stream count one worker carries; heads and idle connections have deadlines
+keepalive = 75  # our worker's own deadlines bind; 0 would end every connection
+timeout = 60  # a detector of a blocked hub only: the heartbeat is a greenlet
+graceful_timeout = int(os.environ.get("GRACEFUL_TIMEOUT_S") or 120)
+max_requests = 0  # a worker that recycles itself is an outage for its streams
+preload_app = False
+http_parser = "python"  # "auto" would pick up an outdated C parser silently
+limit_request_line = 8190
+limit_request_fields = 100
+limit_request_field_size = 8190
+forwarded_allow_ips = environment.forwarded_allow_ips
+control_socket_disable = True  # it could stop and scale the server
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # the heartbeat file never waits for a disk
+accesslog = None
+errorlog = "-"
+loglevel = environment.log_level or "info"
+logger_class = "pool.web.logs.RedactingLogger"
+proc_name = "keypool"
+
+
+def on_starting(server):
+    """One server an SQLite file. Held by the master, so that a reload does not wait for itself."""
+    if environment.database_url.startswith("sqlite"):
+        server.keypool_lock = acquire_instance_lock(environment.instance / "lock")
+
+
+def when_ready(server):
+    server.log.info("Keypool is at http://%s", bind)
+
+
+def post_worker_init(worker):
+    worker.wsgi.extensions["keypool"].start()
+
+
+def worker_exit(server, worker):
+    keypool = getattr(worker.wsgi, "extensions", {}).get("keypool") if worker.wsgi else None
+    if keypool is not None:
+        keypool.stop()

@@ -1,0 +1,283 @@
+"""Drains the journal into SQL: request rows, attempts, hourly roll-ups, totals of keys, and what is known of them."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from pool.core.masking import redact
+from pool.core.records import BENCH, DEAD, RELEASE, REQUEST, RequestRecord, parse_line, parse_request
+
+from . import tables
+from .database import Database
+from .spool import Batch, batches, drained
+
+log = logging.getLogger(__name__)
+
+_TALLY = (
+    "requests", "successes", "errors", "attempts", "tokens_in", "tokens_out", "tokens_cached", "tokens_thinking",
+    "estimated", "latency_ms", "ttfb_ms", *tables.LATENCY_BUCKETS,
+)  # fmt: skip
+
+
+class Recorder:
+    """Writes what the journal holds, each line once: the position moves in the transaction that holds the rows."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self._folder = folder
+
+    def drain(self) -> int:
+        """Everything written so far. Returns how many lines."""
+        positions = self._database.read(_positions)
+        count = 0
+        for batch in batches(self._folder, positions):
+            self._database.write(_store, batch)
+            positions[batch.file] = batch.end
+            count += len(batch.lines)
+        return count
+
+    def tidy(self) -> None:
+        """Remove files that are drained and that nobody writes any more."""
+        positions = self._database.read(_positions)
+        done = drained(self._folder, positions)
+        if done:
+            # The rows first: a position without its file is harmless, a file without its position is not.
+            for name in done:
+                (self._folder / name).unlink(missing_ok=True)
+            self._database.write(_forget, done)
+
+
+def _positions(session: Session) -> dict[str, int]:
+    rows = session.execute(select(tables.SpoolPosition.file, tables.SpoolPosition.offset))
+    return dict(rows.tuples().all())
+
+
+def _forget(session: Session, files: list[str]) -> None:
+    session.execute(delete(tables.SpoolPosition).where(tables.SpoolPosition.file.in_(files)))
+
+
+def _store(session: Session, batch: Batch) -> None:
+    records: list[RequestRecord] = []
+    for line in batch.lines:
+        try:
+            fields = parse_line(line)
+            match fields[0]:
+                case "request":
+                    records.append(parse_request(fields))
+                case "bench":
+                    _store_bench(session, *fields[1:])
+                case "dead":
+                    _store_death(session, *fields[1:])
+                case "release":
+                    _store_release(session, *fields[1:])
+        except (ValueError, TypeError):
+            log.warning("a journal line could not be read and was left out (%s, %d bytes)", batch.file, len(line))
+    assert {REQUEST, BENCH, DEAD, RELEASE} == {"request", "bench", "dead", "release"}
+    if records:
+        _store_requests(session, records)
+    position = {"file": batch.file, "offset": batch.end}
+    _upsert(session, tables.SpoolPosition, [position], ("file",), replace=("offset",))
+
+
+def _store_requests(session: Session, records: list[RequestRecord]) -> None:
+    rows = [_request_row(record) for record in records]
+    inserted = session.execute(
+        _insert(session, tables.Request)
+        .on_conflict_do_nothing(index_elements=["request_id"])
+        .returning(tables.Request.id, tables.Request.request_id),
+        rows,
+    )
+    ids = {request_id: row_id for row_id, request_id in inserted}
+    new = [record for record in records if record.request_id in ids]
+    attempts = [row for record in new for row in _attempt_rows(record, ids[record.request_id])]
+    if attempts:
+        session.execute(insert(tables.Attempt), attempts)
+    _roll_up(session, new)
+    _add_to_keys(session, new)
+    _touch_clients(session, new)
+
+
+def _request_row(record: RequestRecord) -> dict[str, Any]:
+    usage = record.usage
+    return {
+        "request_id": record.request_id,
+        "at": record.at,
+        "pool_id": record.pool_id or None,
+        "client_key_id": record.client_id,
+        "key_id": record.attempts[-1].key_id if record.attempts else None,
+        "operation": record.operation,
+        "dialect": record.dialect,
+        "model_asked": record.model,
+        "model_used": record.model_used or record.model,
+        "stream": record.stream,
+        "status": record.status,
+        "outcome": record.outcome,
+        "error_code": record.code or None,
+        "latency_ms": record.latency_ms,
+        "ttfb_ms": record.ttfb_ms,
+        "tokens_in": usage.input,
+        "tokens_out": usage.output,
+        "tokens_cached": usage.cached,
+        "tokens_thinking": usage.thinking,
+        "estimated": usage.estimated,
+        "cost_nano": 0,
+        "attempts": len(record.attempts),
+        "ip": record.ip,
+    }
+
+
+def _attempt_rows(record: RequestRecord, row_id: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "request_row": row_id,
+            "n": n,
+            "key_id": attempt.key_id or None,
+            "provider": attempt.provider,
+            "why": attempt.why,
+            "skipped": attempt.skipped or None,
+            "started_ms": attempt.started_ms,
+            "duration_ms": attempt.duration_ms,
+            "status": attempt.status,
+            "outcome": attempt.outcome,
+            "blamed": "key" if attempt.blamed else "",
+            "error": redact(attempt.error)[:500],
+        }
+        for n, attempt in enumerate(record.attempts, 1)
+    ]
+
+
+def _roll_up(session: Session, records: list[RequestRecord]) -> None:
+    """Add to the hour's figures, by key and without the key. In sorted order, so that two writers never deadlock."""
+    by_key: dict[tuple[Any, ...], dict[str, int]] = defaultdict(lambda: dict.fromkeys(_TALLY, 0))
+    by_pool: dict[tuple[Any, ...], dict[str, int]] = defaultdict(lambda: dict.fromkeys(_TALLY, 0))
+    for record in records:
+        hour = int(record.at // 3600) * 3600
+        key_id = record.attempts[-1].key_id if record.attempts else 0
+        model = record.model_used or record.model
+        common = (record.client_id or 0, model)
+        for tally in (
+            by_key[hour, record.pool_id, key_id, *common],
+            by_pool[hour, record.pool_id, *common],
+        ):
+            _count(tally, record)
+    keys = ("hour", "pool_id", "key_id", "client_key_id", "model")
+    rows = [dict(zip(keys, place, strict=True), **tally) for place, tally in sorted(by_key.items())]
+    _upsert(session, tables.UsageHour, rows, keys, add=_TALLY)
+    keys = ("hour", "pool_id", "client_key_id", "model")
+    rows = [dict(zip(keys, place, strict=True), **tally) for place, tally in sorted(by_pool.items())]
+    _upsert(session, tables.TrafficHour, rows, keys, add=_TALLY)
+
+
+def _count(tally: dict[str, int], record: RequestRecord) -> None:
+    usage = record.usage
+    tally["requests"] += 1
+    tally["successes"] += record.outcome == "ok"
+    tally["errors"] += record.outcome != "ok"
+    tally["attempts"] += len(record.attempts)
+    tally["tokens_in"] += usage.input
+    tally["tokens_out"] += usage.output
+    tally["tokens_cached"] += usage.cached
+    tally["tokens_thinking"] += usage.thinking
+    tally["estimated"] += usage.estimated
+    tally["latency_ms"] += record.latency_ms
+    tally["ttfb_ms"] += record.ttfb_ms or 0
+    tally[tables.latency_bucket(record.latency_ms)] += 1
+
+
+def _add_to_keys(session: Session, records: list[RequestRecord]) -> None:
+    """Totals and last use of every key an attempt went to. A key's requests are its attempts."""
+    totals: dict[int, dict[str, Any]] = {}
+    for record in records:
+        for n, attempt in enumerate(record.attempts, 1):
+            if not attempt.key_id:
+                continue
+            row = totals.setdefault(
+                attempt.key_id,
+                {"requests": 0, "successes": 0, "errors": 0, "tokens": 0, "used": 0.0, "failed": None, "error": ""},
+            )
+            row["requests"] += 1
+            row["used"] = max(row["used"], record.at)
+            if attempt.outcome == "ok":
+                row["successes"] += 1
+            elif attempt.outcome != "client_gone":
+                row["errors"] += 1
+                row["failed"] = record.at
+                row["error"] = f"{attempt.status or ''} {attempt.outcome} {redact(attempt.error)}".strip()[:500]
+            if n == len(record.attempts):
+                row["tokens"] += record.usage.total
+    key = tables.Key
+    for key_id in sorted(totals):
+        row = totals[key_id]
+        values: dict[Any, Any] = {
+            key.requests: key.requests + row["requests"],
+            key.successes: key.successes + row["successes"],
+            key.errors: key.errors + row["errors"],
+            key.tokens: key.tokens + row["tokens"],
+            key.last_used_at: row["used"],
+        }
+        if row["failed"] is not None:
+            values |= {key.last_error_at: row["failed"], key.last_error: row["error"]}
+        session.execute(update(key).where(key.id == key_id).values(values))
+
+
+def _touch_clients(session: Session, records: list[RequestRecord]) -> None:
+    last = {record.client_id: record.at for record in records if record.client_id}
+    client = tables.ClientKey
+    for client_id, at in sorted(last.items()):
+        session.execute(update(client).where(client.id == client_id).values(last_used_at=at))
+
+
+def _store_bench(
+    session: Session, key_id: int, model: str, reason: str, until: float | None, text: str, at: float
+) -> None:
+    if session.get(tables.Key, key_id) is None:
+        return
+    state = reason if reason in ("not_entitled", "suspected") else "cooling"
+    row = {
+        "key_id": key_id, "model": model, "state": state, "reason": reason, "since": at, "until": until,
+        "upstream_text": redact(text)[:2000], "streak": 0,
+    }  # fmt: skip
+    replace = ("state", "reason", "since", "until", "upstream_text")
+    _upsert(session, tables.KeyHealth, [row], ("key_id", "model"), replace=replace)
+
+
+def _store_death(session: Session, key_id: int, text: str, at: float) -> None:
+    key = tables.Key
+    session.execute(
+        update(key).where(key.id == key_id, key.dead_at.is_(None)).values(dead_at=at, dead_reason=redact(text)[:2000])
+    )
+
+
+def _store_release(session: Session, key_id: int, model: str | None, at: float) -> None:
+    health = tables.KeyHealth
+    query = delete(health).where(health.key_id == key_id)
+    session.execute(query if model is None else query.where(health.model == model))
+
+
+def _insert(session: Session, table: Any) -> Any:
+    return (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def _upsert(
+    session: Session,
+    table: Any,
+    rows: list[dict[str, Any]],
+    keys: tuple[str, ...],
+    *,
+    add: tuple[str, ...] = (),
+    replace: tuple[str, ...] = (),
+) -> None:
+    """Insert, or add to and replace columns of the row that is there."""
+    if not rows:
+        return
+    statement = _insert(session, table)
+    changes: dict[str, Any] = {name: getattr(table, name) + statement.excluded[name] for name in add}
+    changes |= {name: statement.excluded[name] for name in replace}
+    session.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changes), rows)

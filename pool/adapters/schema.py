@@ -1,0 +1,93 @@
+"""Brings a database to the version this code needs, before anything else touches it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flask import Flask
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+
+from pool.adapters.database import sqlite_engine
+
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
+# Foreign keys stay off: on SQLite a batch migration drops and recreates tables, which would cascade.
+PRAGMAS = ("PRAGMA busy_timeout=30000", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL")
+ADVISORY_LOCK = 0x6B6579706F6F6C  # "keypool"
+
+
+class NewerDatabase(RuntimeError):
+    """The database was written by a later version than this one."""
+
+
+def upgrade(app: Flask) -> None:
+    """Apply the migrations that are missing: all of them in one transaction, one server at a time.
+
+    Costs one query where nothing is missing. Raises `NewerDatabase` for a revision this code does not know.
+    """
+    url = app.config["SQLALCHEMY_DATABASE_URI"]
+    engine = _engine(url)
+    try:
+        with engine.connect() as connection:
+            missing = _missing(connection)
+        if missing:
+            with locked(url) as connection:
+                migrate(connection)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def locked(url: str) -> Iterator[Connection]:
+    """A connection in one transaction that no other server can migrate beside; committed at the end."""
+    engine = _engine(url)
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": ADVISORY_LOCK})
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def migrate(connection: Connection) -> None:
+    """Run what is missing on a connection that is `locked`; nothing where another server was quicker."""
+    # Imported here: a start with nothing to do should not pay for Alembic.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def revisions() -> list[str]:
+    """The revisions this code knows, oldest first: the four digits each file of `migrations/versions` begins with."""
+    return sorted(file.name[:4] for file in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+
+
+def _missing(connection: Connection) -> bool:
+    known, current = revisions(), _current(connection)
+    if current is not None and current not in known:
+        raise NewerDatabase(
+            f"The database is at revision {current}, this version of Keypool knows none after {known[-1]}:"
+            " start the version that wrote it, or restore a backup."
+        )
+    return current != known[-1]
+
+
+def _current(connection: Connection) -> str | None:
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return sqlite_engine(parsed.database or "", PRAGMAS)
+    return create_engine(parsed, hide_parameters=True)

@@ -1,0 +1,1 @@
+"""Google's native Gemini dialect, and OpenAI's carried over to it."""

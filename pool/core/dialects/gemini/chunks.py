@@ -1,0 +1,116 @@
+"""What one native answer or chunk says: content or none, finished or not, how many tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pool.core.calls import NO_USAGE, Usage
+
+FILTERED = frozenset(
+    {
+        "SAFETY",
+        "RECITATION",
+        "LANGUAGE",
+        "BLOCKLIST",
+        "PROHIBITED_CONTENT",
+        "SPII",
+        "IMAGE_SAFETY",
+        "IMAGE_PROHIBITED_CONTENT",
+        "IMAGE_RECITATION",
+        "NO_IMAGE",
+    }
+)
+FINISHES = (
+    *("FINISH_REASON_UNSPECIFIED", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER", "LANGUAGE"),
+    *("BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MALFORMED_FUNCTION_CALL", "IMAGE_SAFETY"),
+)
+"""In the order of their numbers: `$alt=json;enum-encoding=int` sends the number for the name."""
+
+NOT_CONTENT = frozenset({"text", "thought", "thoughtSignature", "partMetadata", "videoMetadata", "mediaResolution"})
+
+
+def finish_of(candidate: dict[str, Any]) -> str | None:
+    """The finish reason by name. Zero ("unspecified") is what proto3 leaves out, so it is none."""
+    reason = candidate.get("finishReason")
+    if isinstance(reason, int):
+        reason = FINISHES[reason] if 0 <= reason < len(FINISHES) else "OTHER"
+        return reason if reason != FINISHES[0] else None
+    return reason or None
+
+
+def block_of(chunk: dict[str, Any]) -> str | None:
+    """Why the prompt was blocked, as text; None where it was not."""
+    reason = (chunk.get("promptFeedback") or {}).get("blockReason")
+    return str(reason) if reason else None
+
+
+def parts_of(candidate: dict[str, Any]) -> list[dict[str, Any]]:
+    return (candidate.get("content") or {}).get("parts") or []
+
+
+def is_content(part: dict[str, Any]) -> bool:
+    """Text, a thought, a call, media, code: not an empty text, nor a signature alone."""
+    return bool(part.get("text")) or any(name not in NOT_CONTENT for name in part)
+
+
+def commits(chunk: dict[str, Any]) -> bool:
+    """Whether the chunk holds content, grounding, a block, or a finish that is an answer in itself.
+
+    STOP (and OTHER, and a malformed call) with nothing before it is an empty answer: another key may do better.
+    """
+    for candidate in chunk.get("candidates") or ():
+        finish = finish_of(candidate)
+        if finish == "MAX_TOKENS" or finish in FILTERED or candidate.get("groundingMetadata"):
+            return True
+        if any(is_content(part) for part in parts_of(candidate)):
+            return True
+    return block_of(chunk) is not None
+
+
+class Tokens:
+    """Usage of an answer from its chunks: the last value seen of each field, never a sum.
+
+    Recorded streams repeat usageMetadata in every chunk; the prompt's count changes in some, the
+    candidates' count falls in a few, and the last chunk may lack it.
+    """
+
+    __slots__ = ("fields",)
+
+    def __init__(self) -> None:
+        self.fields: dict[str, Any] = {}
+
+    def note(self, chunk: dict[str, Any]) -> None:
+        stated = chunk.get("usageMetadata")
+        if stated:
+            self.fields.update(stated)
+
+    def usage(self) -> Usage:
+        fields = self.fields
+        if not fields:
+            return NO_USAGE
+        prompt = _count(fields, "promptTokenCount") + _count(fields, "toolUsePromptTokenCount")
+        written = _count(fields, "candidatesTokenCount") or _count(fields, "responseTokenCount")
+        thinking = _count(fields, "thoughtsTokenCount")
+        # Some image models count thoughts among the candidates: the sum tells.
+        if _count(fields, "totalTokenCount") != prompt + written or not thinking:
+            written += thinking
+        return Usage(prompt, written, _count(fields, "cachedContentTokenCount"), thinking)
+
+    def of_modality(self, field: str, modality: str) -> int:
+        """Tokens of one modality ("AUDIO") in a details list ("promptTokensDetails")."""
+        return sum(
+            _count(detail, "tokenCount")
+            for detail in self.fields.get(field) or ()
+            if detail.get("modality") == modality
+        )
+
+
+def _count(fields: dict[str, Any], name: str) -> int:
+    value = fields.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def usage_of(answer: dict[str, Any]) -> Usage:
+    tokens = Tokens()
+    tokens.note(answer)
+    return tokens.usage()

@@ -1,0 +1,186 @@
+"""Gemini's dialect to Gemini: bytes untouched both ways, looked at on the way back."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Usage
+from pool.core.dialects.gemini import chunks
+from pool.core.dialects.gemini.arrays import ElementCutter, element_json
+from pool.core.dialects.passing import (
+    NOT_JSON,
+    TOO_LARGE,
+    BytesReader,
+    PassingReader,
+    bare_failure,
+    failure_in,
+    parsed,
+    passed_headers,
+    passed_query,
+)
+from pool.core.faults import Fault
+from pool.core.sse import EventTooLarge
+
+VERBS = {
+    "generate": "generateContent",
+    "stream_generate": "streamGenerateContent",
+    "count_tokens": "countTokens",
+    "embed": "embedContent",
+    "batch_embed": "batchEmbedContents",
+}
+
+
+class GeminiCodec:
+    """generate, stream_generate, count_tokens, embed, batch_embed, and raw (any other path)."""
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def ask(self, call: Call, model: str) -> Ask:
+        query = passed_query(call.query)
+        headers = passed_headers(call.headers)
+        if self._operation == "raw":
+            return Ask(call.method, call.path, call.body, query, headers, call.version)
+        path = model_path(model, VERBS[self._operation])
+        if not any(name.lower() == "content-type" for name, _ in headers):
+            headers = (*headers, ("Content-Type", "application/json"))
+        return Ask("POST", path, _renamed(call, model), query, headers, call.version)
+
+    def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:
+        content_type = headers.get("content-type", "application/json")
+        if self._operation == "raw":
+            return Reply(body, NO_USAGE, True, content_type)
+        answer = parsed(body)
+        useful = self._operation != "generate" or chunks.commits(answer)
+        return Reply(body, chunks.usage_of(answer), useful, content_type)
+
+    def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
+        if self._operation == "raw" and "event-stream" not in headers.get("content-type", ""):
+            return BytesReader()
+        candidates = _candidates(call)
+        return ArrayReader(candidates) if is_array_stream(call) else SseReader(candidates)
+
+
+def is_array_stream(call: Call) -> bool:
+    """Whether a native streaming call gets a JSON array: it did not ask for alt=sse."""
+    alt = (value for name, value in call.query if name in ("alt", "$alt"))
+    return call.operation == "stream_generate" and not any(value.partition(";")[0] == "sse" for value in alt)
+
+
+def bare_model(model: str) -> str:
+    """The name without "models/": paths and OpenAI answers want it so."""
+    return model.removeprefix("models/")
+
+
+def model_path(model: str, verb: str) -> str:
+    """The path of a model's verb. Raises `Fault` for a name that would lead out of the models."""
+    name = bare_model(model) if isinstance(model, str) else ""
+    if not all(segment.strip(".") for segment in name.split("/")):
+        raise Fault(400, "invalid_model", "Name a model.", param="model", retryable=False)
+    folder = "" if name.startswith("tunedModels/") else "models/"
+    return f"/{folder}{quote(name, safe='/@-._~')}:{verb}"
+
+
+def _renamed(call: Call, model: str) -> bytes:
+    """The body; where the model was renamed, the places that repeat its name follow."""
+    if bare_model(model) == bare_model(call.model) or b'"model"' not in call.body:
+        return call.body
+    payload = orjson.loads(call.body)
+    name = "models/" + bare_model(model)
+    for holder in (payload, payload.get("generateContentRequest"), *(payload.get("requests") or ())):
+        if isinstance(holder, dict) and "model" in holder:
+            holder["model"] = name
+    return orjson.dumps(payload)
+
+
+def _candidates(call: Call) -> int:
+    config = (call.payload or {}).get("generationConfig") or (call.payload or {}).get("generation_config") or {}
+    count = config.get("candidateCount", config.get("candidate_count"))
+    return count if isinstance(count, int) else 1
+
+
+class _Notes:
+    """What both native readers learn from a chunk."""
+
+    def __init__(self, candidates: int) -> None:
+        self._candidates = candidates
+        self._ended: set[int] = set()
+        self.tokens = chunks.Tokens()
+
+    def ends(self, chunk: dict[str, Any]) -> bool:
+        """Notes the chunk; True once every candidate finished or the prompt was blocked."""
+        self.tokens.note(chunk)
+        for candidate in chunk.get("candidates") or ():
+            if chunks.finish_of(candidate):
+                self._ended.add(candidate.get("index", 0))
+        return len(self._ended) >= self._candidates or chunks.block_of(chunk) is not None
+
+
+class SseReader(PassingReader):
+    """alt=sse. Read to the end of the body: STOP may come before the last chunk."""
+
+    def __init__(self, candidates: int = 1) -> None:
+        super().__init__()
+        self._notes = _Notes(candidates)
+
+    def plain(self, whole: bytes) -> bool:
+        return False
+
+    def note(self, document: Any) -> bool:
+        if isinstance(document, dict):
+            if self._notes.ends(document):
+                self.finished = True
+            self.usage = self._notes.tokens.usage()
+            self.useful = self.useful or chunks.commits(document)
+        return True
+
+
+class ArrayReader:
+    """No alt=sse: the answer is one JSON array, an error is its last element."""
+
+    def __init__(self, candidates: int = 1) -> None:
+        self.useful = False
+        self.finished = False
+        self.failure: bytes | None = None
+        self.usage: Usage = NO_USAGE
+        self._cutter = ElementCutter()
+        self._notes = _Notes(candidates)
+
+    def feed(self, piece: bytes) -> bytes:
+        if self.failure is not None:
+            return b""
+        try:
+            elements = self._cutter.feed(piece)
+        except EventTooLarge:
+            self.failure = TOO_LARGE
+            return b""
+        out = []
+        for raw in elements:
+            self._note(raw)
+            if self.failure is not None:
+                break
+            out.append(raw)
+        return b"".join(out)
+
+    def end(self) -> bytes:
+        left = self._cutter.end()
+        if self.failure is None and left.lstrip(b" \r\n\t,")[:1] == b"{":
+            self.failure = bare_failure(left.strip(b" \r\n\t,]"))
+        return left if self.failure is None else b""
+
+    def _note(self, raw: bytes) -> None:
+        try:
+            chunk = orjson.loads(element_json(raw))
+        except orjson.JSONDecodeError:
+            self.failure = NOT_JSON
+            return
+        self.failure = failure_in(chunk)
+        if self.failure is not None:
+            return
+        if self._notes.ends(chunk):
+            self.finished = True
+        self.usage = self._notes.tokens.usage()
+        self.useful = self.useful or chunks.commits(chunk)

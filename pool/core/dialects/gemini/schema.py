@@ -1,0 +1,269 @@
+"""JSON Schema as Gemini takes it: the OpenAPI subset where that says all, else `…JsonSchema`.
+
+Sources: https://ai.google.dev/api/caching#Schema, https://ai.google.dev/gemini-api/docs/structured-output
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pool.core.dialects.gemini.refusals import refuse
+from pool.core.dialects.gemini.versions import knows_json_schema
+
+Schema = dict[str, Any]
+
+MAX_NODES = 5000
+"""$ref makes trees out of graphs: a schema larger than this when written out is not written out."""
+
+COPIED = (
+    *("title", "description", "minItems", "maxItems", "minProperties", "maxProperties"),
+    *("minLength", "maxLength", "pattern", "minimum", "maximum", "propertyOrdering", "nullable"),
+)
+FULL_KEYWORDS = frozenset(
+    {
+        *("$id", "$anchor", "type", "format", "title", "description", "enum", "minItems", "maxItems"),
+        *("minimum", "maximum", "required", "propertyOrdering"),
+    }
+)
+TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object", "null"})
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaField:
+    """`full` says that the schema belongs into the `…JsonSchema` field, which knows $ref and open maps."""
+
+    schema: Schema
+    full: bool = False
+
+
+def as_gemini(schema: Schema, where: str, model: str) -> SchemaField:
+    """Raises `Fault` 400 for a $ref that leads nowhere."""
+    subset = _Subset(schema, where)
+    written = subset.write(schema, ())
+    if subset.lossy and knows_json_schema(model):
+        return SchemaField(_full(schema), full=True)
+    return SchemaField(written)
+
+
+class _Subset:
+    """Writes a schema in the OpenAPI subset, references inlined. `lossy` tells that something got lost."""
+
+    def __init__(self, root: Schema, where: str) -> None:
+        self._root = root
+        self._where = where
+        self._nodes = 0
+        self.lossy = False
+
+    def write(self, schema: Any, trail: tuple[str, ...]) -> Schema:
+        self._nodes += 1
+        if not isinstance(schema, dict) or self._nodes > MAX_NODES:
+            self.lossy = self.lossy or schema is not True
+            return {"type": "object"} if schema is not True else {}
+        reference = schema.get("$ref")
+        if isinstance(reference, str):
+            if reference in trail:
+                self.lossy = True
+                return {"type": "object"}
+            beside = {key: value for key, value in schema.items() if key != "$ref"}
+            return self.write({**resolve(self._root, reference, self._where), **beside}, (*trail, reference))
+        if isinstance(schema.get("allOf"), list):
+            return self.write(self._merged(schema, trail), trail)
+        options = schema.get("anyOf") or schema.get("oneOf")
+        if isinstance(options, list):
+            return self._any_of(schema, options, trail)
+        return self._plain(schema, trail)
+
+    def _merged(self, schema: Schema, trail: tuple[str, ...]) -> Schema:
+        """allOf: the members put together, properties and required added up."""
+        merged: Schema = {}
+        own = {key: value for key, value in schema.items() if key != "allOf"}
+        for member in [*schema["allOf"], own]:
+            while isinstance(member, dict) and isinstance(member.get("$ref"), str):
+                if member["$ref"] in trail:
+                    self.lossy = True
+                    member = {}
+                    break
+                beside = {key: value for key, value in member.items() if key != "$ref"}
+                member = {**resolve(self._root, member["$ref"], self._where), **beside}
+                self._nodes += 1
+                if self._nodes > MAX_NODES:
+                    self.lossy = True
+                    member = {}
+            if not isinstance(member, dict):
+                continue
+            properties = {**merged.get("properties", {}), **(member.get("properties") or {})}
+            required = [*merged.get("required", []), *(member.get("required") or [])]
+            merged.update(member)
+            if properties:
+                merged["properties"] = properties
+            if required:
+                merged["required"] = list(dict.fromkeys(required))
+        return merged
+
+    def _any_of(self, schema: Schema, options: list[Any], trail: tuple[str, ...]) -> Schema:
+        kept = [option for option in options if not is_null(option)]
+        nullable = len(kept) < len(options)
+        common = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
+        if len(kept) == 1 and isinstance(kept[0], dict):
+            written = self.write({**kept[0], **common}, trail)
+        else:
+            members: list[Schema] = []
+            for option in kept:
+                member = self.write(option, trail)
+                nullable = member.pop("nullable", False) or nullable
+                members += member["anyOf"] if set(member) == {"anyOf"} else [member]
+            written = {"anyOf": members} if members else {"type": "null"}
+            # Beside anyOf Google takes words only.
+            written |= {key: common[key] for key in ("title", "description") if key in common}
+        if nullable:
+            written["nullable"] = True
+        return written
+
+    def _plain(self, schema: Schema, trail: tuple[str, ...]) -> Schema:
+        kinds = kinds_of(schema)
+        nullable = "null" in kinds or schema.get("nullable") is True
+        kinds = [kind for kind in kinds if kind != "null"] or (["null"] if "null" in kinds else [])
+        if len(kinds) > 1:
+            variants = [{**schema, "type": kind} for kind in kinds]
+            return self._any_of({**_words(schema), **({"nullable": True} if nullable else {})}, variants, trail) | (
+                {"nullable": True} if nullable else {}
+            )
+        written: Schema = {"type": kinds[0]} if kinds else {}
+        written |= {key: schema[key] for key in COPIED if schema.get(key) is not None and key != "nullable"}
+        if schema.get("format") == "date-time":
+            written["format"] = "date-time"
+        self._enum(schema, written)
+        self._bounds(schema, written)
+        if written.get("type") == "object":
+            self._object(schema, written, trail)
+        elif written.get("type") == "array":
+            self._array(schema, written, trail)
+        if nullable and written.get("type") != "null":
+            written["nullable"] = True
+        return written
+
+    def _enum(self, schema: Schema, written: Schema) -> None:
+        """The subset knows enums of strings only; a single number is a range of one."""
+        values = [schema["const"]] if "const" in schema else schema.get("enum")
+        if not isinstance(values, list):
+            return
+        values = [value for value in values if value is not None and value != ""]
+        if all(isinstance(value, str) for value in values):
+            if values:
+                written["enum"] = values
+            return
+        numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+        if len(numbers) == len(values):
+            written["minimum"], written["maximum"] = min(numbers), max(numbers)
+        self.lossy = self.lossy or len(values) > 1
+
+    def _bounds(self, schema: Schema, written: Schema) -> None:
+        step = 1 if written.get("type") == "integer" else 0
+        low, high = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+        if isinstance(low, int | float) and not isinstance(low, bool):
+            written.setdefault("minimum", low + step)
+        if isinstance(high, int | float) and not isinstance(high, bool):
+            written.setdefault("maximum", high - step)
+
+    def _object(self, schema: Schema, written: Schema, trail: tuple[str, ...]) -> None:
+        properties = schema.get("properties")
+        if isinstance(properties, dict) and properties:
+            written["properties"] = {
+                name: self.write(inner, trail) for name, inner in properties.items()
+            }
+        known = written.get("properties") or {}
+        # "required" naming an unknown property is a 400.
+        required = [name for name in schema.get("required") or () if name in known]
+        if required:
+            written["required"] = required
+        if isinstance(schema.get("additionalProperties"), dict) and schema["additionalProperties"]:
+            self.lossy = True
+
+    def _array(self, schema: Schema, written: Schema, trail: tuple[str, ...]) -> None:
+        items = schema.get("items")
+        if isinstance(items, list) or isinstance(schema.get("prefixItems"), list):
+            self.lossy = True
+            listed = items if isinstance(items, list) else schema["prefixItems"]
+            items = {"anyOf": listed} if len(listed) > 1 else (listed or [None])[0]
+        # An array must say what is in it.
+        written["items"] = (self.write(items, trail) if isinstance(items, dict) else {}) or {"type": "string"}
+
+
+def _words(schema: Schema) -> Schema:
+    return {key: schema[key] for key in ("title", "description") if key in schema}
+
+
+def is_null(schema: Any) -> bool:
+    return isinstance(schema, dict) and (schema.get("type") in ("null", ["null"]) or schema.get("enum") == [None])
+
+
+def kinds_of(schema: Schema) -> list[str]:
+    """The types a schema names, or means by what else it says."""
+    stated = schema.get("type")
+    if isinstance(stated, str):
+        return [stated.lower()]
+    if isinstance(stated, list):
+        return [kind.lower() for kind in stated if isinstance(kind, str) and kind.lower() in TYPES]
+    if "properties" in schema or "additionalProperties" in schema:
+        return ["object"]
+    if "items" in schema or "prefixItems" in schema:
+        return ["array"]
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    if not isinstance(values, list):
+        return []
+    return list(dict.fromkeys(_kind(value) for value in values))
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case dict():
+            return "object"
+        case list():
+            return "array"
+    return "string"
+
+
+def resolve(root: Schema, reference: str, where: str) -> Schema:
+    """The schema a local $ref points to."""
+    found: Any = root
+    if not reference.startswith("#"):
+        raise refuse(f"The schema refers to {reference!r}, which is not inside it.", where, "invalid_schema")
+    for step in reference[1:].split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        found = found.get(key) if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        raise refuse(f"The schema refers to {reference!r}, which does not exist.", where, "invalid_schema")
+    return found
+
+
+def _full(schema: Any) -> Any:
+    """The schema for a `…JsonSchema` field: references stay, keywords it does not know go."""
+    if not isinstance(schema, dict):
+        return schema
+    written: Schema = {}
+    for key, value in schema.items():
+        if key in ("$defs", "definitions", "properties") and isinstance(value, dict):
+            name = "$defs" if key == "definitions" else key
+            written[name] = {inner: _full(below) for inner, below in value.items()}
+        elif key in ("anyOf", "oneOf", "allOf", "prefixItems") and isinstance(value, list):
+            written["anyOf" if key == "allOf" and len(value) == 1 else key] = [_full(below) for below in value]
+        elif key in ("items", "additionalProperties"):
+            written[key] = _full(value)
+        elif key == "$ref" and isinstance(value, str):
+            written[key] = value.replace("#/definitions/", "#/$defs/")
+        elif key == "const":
+            written["enum"] = [value]
+        elif key in FULL_KEYWORDS:
+            written[key] = value
+    if isinstance(written.get("required"), list) and "properties" in written:
+        written["required"] = [name for name in written["required"] if name in written["properties"]]
+    return written

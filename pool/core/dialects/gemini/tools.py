@@ -1,0 +1,136 @@
+"""OpenAI's tools and tool_choice as Gemini's tools and toolConfig."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pool.core.dialects.gemini.refusals import refuse
+from pool.core.dialects.gemini.schema import SchemaField, as_gemini
+
+NATIVE = {
+    "googleSearch": "googleSearch",
+    "google_search": "googleSearch",
+    "googleSearchRetrieval": "googleSearchRetrieval",
+    "google_search_retrieval": "googleSearchRetrieval",
+    "codeExecution": "codeExecution",
+    "code_execution": "codeExecution",
+    "urlContext": "urlContext",
+    "url_context": "urlContext",
+    "googleMaps": "googleMaps",
+    "google_maps": "googleMaps",
+    "fileSearch": "fileSearch",
+    "computerUse": "computerUse",
+    "computer_use": "computerUse",
+    "enterpriseWebSearch": "enterpriseWebSearch",
+}
+"""Google's own tools, which clients put among OpenAI's."""
+
+SEARCHES = ("web_search", "web_search_preview", "google_search", "googleSearch")
+MODES = {"none": "NONE", "auto": "AUTO", "required": "ANY", "any": "ANY", "validated": "VALIDATED"}
+
+
+def tools_of(payload: dict[str, Any], model: str) -> list[dict[str, Any]]:
+    """Every kind of tool in an object of its own: one object with two kinds is refused by Google."""
+    stated = payload.get("tools")
+    if stated is not None and not isinstance(stated, list):
+        raise refuse("tools must be a list.", "tools")
+    declarations: list[dict[str, Any]] = []
+    others: list[dict[str, Any]] = []
+    for index, tool in enumerate(stated or ()):
+        where = f"tools[{index}]"
+        if not isinstance(tool, dict):
+            raise refuse("A tool must be an object.", where)
+        if tool.get("type") == "function" or ("type" not in tool and "function" in tool):
+            declarations.append(_declaration(tool.get("function"), f"{where}.function", model))
+        else:
+            others += _native(tool, where, declarations)
+    for index, function in enumerate(payload.get("functions") or ()):
+        declarations.append(_declaration(function, f"functions[{index}]", model))
+    if _wants_search(payload, model) and {"googleSearch": {}} not in others:
+        others.append({"googleSearch": {}})
+    allowed = _allowed(payload)
+    if allowed:
+        declarations = [declared for declared in declarations if declared["name"] in allowed]
+    return ([{"functionDeclarations": declarations}] if declarations else []) + others
+
+
+def _declaration(function: Any, where: str, model: str) -> dict[str, Any]:
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
+        raise refuse("A function must have a name.", f"{where}.name")
+    declared: dict[str, Any] = {"name": function["name"]}
+    if isinstance(function.get("description"), str):
+        declared["description"] = function["description"]
+    parameters = function.get("parameters")
+    if parameters is not None and not isinstance(parameters, dict):
+        raise refuse("parameters must be a JSON schema.", f"{where}.parameters")
+    # An object without properties is refused; a function without arguments simply declares none.
+    if parameters and (parameters.get("properties") or set(parameters) - {"type", "properties"} - _EMPTY):
+        field = as_gemini(parameters, f"{where}.parameters", model)
+        if field.schema != {"type": "object"}:
+            declared["parameters" if field is not None and not field.full else "parametersJsonSchema"] = (
+                field.schema
+            )
+    return declared
+
+
+_EMPTY = {"additionalProperties", "required", "$schema", "strict", "title", "description"}
+
+
+def _native(tool: dict[str, Any], where: str, declarations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Google's tools as they are, OpenAI's search as Google's; any other kind cannot be carried over."""
+    kind = tool.get("type")
+    if isinstance(kind, str) and kind.startswith(("web_search", "google_search")) or kind == "googleSearch":
+        return [{"googleSearch": {}}]
+    if kind in ("code_interpreter", "code_execution"):
+        return [{"codeExecution": {}}]
+    if kind == "url_context":
+        return [{"urlContext": {}}]
+    declared = tool.get("functionDeclarations") or tool.get("function_declarations")
+    if isinstance(declared, list):
+        declarations += declared
+    found = [{name: tool[key] or {}} for key, name in NATIVE.items() if key in tool]
+    if not found and not declared:
+        raise refuse(f"Tools of type {kind!r} cannot be sent to Gemini.", f"{where}.type")
+    return found
+
+
+def _wants_search(payload: dict[str, Any], model: str) -> bool:
+    return (
+        isinstance(payload.get("web_search_options"), dict)
+        or model.endswith(":search")
+        or "-search-preview" in model
+    )
+
+
+def _allowed(payload: dict[str, Any]) -> set[str]:
+    """The names in tool_choice {"type": "allowed_tools"}: the other functions are not declared at all."""
+    choice = payload.get("tool_choice")
+    if not isinstance(choice, dict) or choice.get("type") != "allowed_tools":
+        return set()
+    listed = choice.get("allowed_tools") or choice
+    names = {(tool.get("function") or tool).get("name") for tool in listed.get("tools") or ()}
+    return {name for name in names if isinstance(name, str)}
+
+
+def tool_config_of(payload: dict[str, Any], tools: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """None without functions: Google refuses a calling mode that has nothing to call."""
+    choice = payload.get("tool_choice", payload.get("function_call"))
+    config = _calling_config(choice) if choice is not None else None
+    declared = any("functionDeclarations" in tool for tool in tools)
+    return {"functionCallingConfig": config} if config and declared else None
+
+
+def _calling_config(choice: Any) -> dict[str, Any]:
+    if isinstance(choice, dict):
+        if choice.get("type") == "allowed_tools":
+            listed = choice.get("allowed_tools") or choice
+            return {"mode": MODES.get(listed.get("mode") or "auto", "AUTO")}
+        name = (choice.get("function") or choice).get("name")
+        if isinstance(name, str) and choice.get("type", "function") == "function":
+            return {"mode": "ANY", "allowedFunctionNames": [name]}
+    elif isinstance(choice, str) and choice.lower() in MODES:
+        return {"mode": MODES[choice.lower()]}
+    raise refuse("tool_choice must be none, auto, required, or name a function.", "tool_choice")
+
+
+__all__ = ["SchemaField", "tool_config_of", "tools_of"]

@@ -1,0 +1,34 @@
+"""What a Gemini model can do, told from its name."""
+
+from __future__ import annotations
+
+import re
+
+_VERSION = re.compile(r"gemini-(\d+)(?:\.(\d+))?")
+LATEST = (3, 0)
+"""What the names without a number ("gemini-flash-latest") stand for today."""
+
+NEVER_THINKS = re.compile(r"gemini-(?:1|2\.0)|gemma|learnlm|imagen|veo|.*embedding|aqa")
+
+
+def version_of(model: str) -> tuple[int, int] | None:
+    """(2, 5) of "gemini-2.5-flash"; None for names that are not Gemini's. Compare numbers: 3.10 > 3.5."""
+    found = _VERSION.match(model)
+    if found:
+        return int(found[1]), int(found[2] or 0)
+    return LATEST if model.startswith("gemini-") and model.endswith("-latest") else None
+
+
+def at_least(model: str, major: int, minor: int = 0) -> bool:
+    version = version_of(model)
+    return version is not None and version >= (major, minor)
+
+
+def knows_json_schema(model: str) -> bool:
+    """`responseJsonSchema` and `parametersJsonSchema`, beside the older OpenAPI subset."""
+    return at_least(model, 2, 5)
+
+
+def thinks(model: str) -> bool:
+    """Whether a thinkingConfig is understood; unknown names are given the benefit of the doubt."""
+    return NEVER_THINKS.match(model) is None

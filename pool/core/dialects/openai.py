@@ -1,0 +1,205 @@
+"""OpenAI's dialect to an OpenAI-style provider: bytes pass untouched, usage is read on the side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Usage
+from pool.core.dialects.passing import BytesReader, PassingReader, parsed, passed_headers, passed_query
+from pool.core.faults import Fault
+from pool.core.sse import DONE
+
+PATHS = {"chat": "/chat/completions", "embeddings": "/embeddings"}
+
+ANSWERS = frozenset({"length", "content_filter", "tool_calls", "function_call"})
+"""Finish reasons that are an answer even where no content came; "stop" with nothing is an empty answer."""
+
+NOT_USEFUL = frozenset({"role", "name", "index", "obfuscation", "id", "extra_content"})
+"""Members of a delta or message that are no content."""
+
+PREAMBLE = frozenset({"response.created", "response.queued", "response.in_progress"})
+ENDS = frozenset(
+    {"response.completed", "response.incomplete", "response.failed", "speech.audio.done", "transcript.text.done"}
+)
+
+
+class OpenAiCodec:
+    """chat, embeddings, and raw (any other path below the base URL, JSON or not)."""
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def ask(self, call: Call, model: str) -> Ask:
+        if self._operation == "raw":
+            body = renamed(call, model) if call.payload and "model" in call.payload else call.body
+            return Ask(
+                call.method, call.path, body, passed_query(call.query), passed_headers(call.headers), call.version
+            )
+        check_model(model)
+        body = renamed(call, model)
+        if call.stream and call.metered:
+            body = with_usage(call, body)
+        return Ask("POST", PATHS[self._operation], body)
+
+    def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:
+        if self._operation == "raw":
+            return _raw_reply(headers, body)
+        document = parsed(body)
+        useful = True
+        if self._operation == "chat":
+            if not isinstance(document.get("choices"), list):
+                raise ValueError("the answer has no choices")
+            useful = any(_commits(choice) for choice in document["choices"])
+        return Reply(body, usage_of(document.get("usage")), useful)
+
+    def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
+        if self._operation == "raw" and "event-stream" not in headers.get("content-type", "event-stream"):
+            return BytesReader()
+        payload = call.payload or {}
+        choices = payload.get("n")
+        wants_usage = (payload.get("stream_options") or {}).get("include_usage")
+        return OpenAiReader(
+            choices=choices if isinstance(choices, int) else 1,
+            closing=DONE if self._operation == "chat" else b"",
+            hide_usage=call.metered and not wants_usage,
+        )
+
+
+def check_model(model: str) -> None:
+    if not isinstance(model, str) or not model.strip():
+        raise Fault(400, "missing_required_parameter", "Name a model.", param="model", retryable=False)
+
+
+def renamed(call: Call, model: str) -> bytes:
+    """The body with the upstream's name for the model; the very bytes of the client where it is the same."""
+    payload = orjson.loads(call.body) if call.payload is None else call.payload
+    asked = payload.get("model", call.model)
+    if asked == model:
+        return call.body
+    if isinstance(asked, str) and call.body.count(b'"model"') == 1:
+        old, new = orjson.dumps(asked), orjson.dumps(model)
+        for colon in (b":", b": "):
+            if call.body.count(b'"model"' + colon + old) == 1:
+                return call.body.replace(b'"model"' + colon + old, b'"model"' + colon + new)
+    return orjson.dumps({**payload, "model": model})
+
+
+def with_usage(call: Call, body: bytes) -> bytes:
+    """The body asking for `include_usage`, for client keys whose tokens are limited."""
+    options = (call.payload or {}).get("stream_options") or {}
+    if options.get("include_usage"):
+        return body
+    return orjson.dumps({**orjson.loads(body), "stream_options": {**options, "include_usage": True}})
+
+
+def _raw_reply(headers: dict[str, str], body: bytes) -> Reply:
+    content_type = headers.get("content-type", "application/octet-stream")
+    usage = NO_USAGE
+    if "json" in content_type:
+        document = orjson.loads(body)
+        usage = usage_of(document.get("usage") if isinstance(document, dict) else None)
+    return Reply(body, usage, True, content_type)
+
+
+def usage_of(stated: Any) -> Usage:
+    """Usage of a chat, embeddings or responses answer; NO_USAGE where it says nothing."""
+    if not isinstance(stated, dict):
+        return NO_USAGE
+    read = stated.get("prompt_tokens", stated.get("input_tokens")) or 0
+    written = stated.get("completion_tokens", stated.get("output_tokens")) or 0
+    read_details = stated.get("prompt_tokens_details") or stated.get("input_tokens_details") or {}
+    written_details = stated.get("completion_tokens_details") or stated.get("output_tokens_details") or {}
+    thinking = written_details.get("reasoning_tokens") or 0
+    # Google's OpenAI layer counts thoughts in total_tokens only (recorded: 2 + 18 of 1258).
+    unnamed = (stated.get("total_tokens") or 0) - read - written
+    if unnamed > 0 and not thinking:
+        thinking = unnamed
+        written += unnamed
+    return Usage(read, written, read_details.get("cached_tokens") or 0, thinking)
+
+
+def _commits(choice: Any) -> bool:
+    """Whether a choice (of a chunk or a whole answer) holds content or a finish that is an answer."""
+    if not isinstance(choice, dict):
+        return False
+    if choice.get("finish_reason") in ANSWERS or choice.get("text"):
+        return True
+    said = choice.get("delta") or choice.get("message") or {}
+    return any(value and name not in NOT_USEFUL for name, value in said.items())
+
+
+class OpenAiReader(PassingReader):
+    """`choices` is the `n` of the request; `closing` ends a stream whose upstream forgot `[DONE]`."""
+
+    def __init__(self, choices: int = 1, closing: bytes = b"", hide_usage: bool = False) -> None:
+        super().__init__()
+        self._choices = choices
+        self._closing = closing
+        self._hide_usage = hide_usage
+        self._ended: set[Any] = set()
+        self._no_finish = b'"finish_reason":null'
+        self._no_usage = b'"usage":null'
+
+    def plain(self, whole: bytes) -> bool:
+        # Only what is said in quotes matters: inside a JSON string the quotes are escaped.
+        return (
+            whole.count(b'"finish_reason"') == whole.count(self._no_finish)
+            and whole.count(b'"usage"') == whole.count(self._no_usage)
+            and b'"error"' not in whole
+            and b"[DONE]" not in whole
+            and b"\n:" not in whole
+            and b'"type":"response.' not in whole
+            and whole[:1] != b":"
+        )
+
+    def end(self) -> bytes:
+        last = super().end()
+        return last if self.failure is not None else last + self._closing
+
+    def note_done(self) -> None:
+        self.finished = True
+        self._closing = b""
+
+    def note(self, document: Any) -> bool:
+        if not isinstance(document, dict):
+            return True
+        kind = document.get("type")
+        if isinstance(kind, str) and "choices" not in document:
+            self._note_typed(kind, document)
+            return True
+        stated = document.get("usage")
+        if stated:
+            self.usage = usage_of(stated)
+        choices = document.get("choices") or ()
+        for choice in choices:
+            if choice.get("finish_reason"):
+                self._ended.add(choice.get("index", 0))
+                self.finished = len(self._ended) >= self._choices
+            if not self.useful:
+                self.useful = _commits(choice)
+        return not (self._hide_usage and stated and not choices)
+
+    def _note_typed(self, kind: str, document: dict[str, Any]) -> None:
+        """Events of the Responses API and of streamed speech, which name their type."""
+        if kind not in PREAMBLE:
+            self.useful = True
+        if kind in ENDS:
+            self.finished = True
+            stated = (document.get("response") or document).get("usage")
+            self.usage = usage_of(stated) if stated else self.usage
+
+    def _pass(self, whole: bytes) -> bytes:
+        committed = self.useful
+        out = super()._pass(whole)
+        if self.useful and not committed:
+            self._learn_spacing(whole)
+        return out
+
+    def _learn_spacing(self, whole: bytes) -> None:
+        """Some servers write `: null`; `plain` compares with what this one writes."""
+        if b'"finish_reason": null' in whole:
+            self._no_finish = b'"finish_reason": null'
+        if b'"usage": null' in whole:
+            self._no_usage = b'"usage": null'

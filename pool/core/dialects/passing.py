@@ -1,0 +1,184 @@
+"""Streams whose dialect stays the same: every whole event goes on untouched and is only looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pool.core import sse
+from pool.core.calls import NO_USAGE, Usage
+
+# A tail longer than this is no event that only lacks its blank line.
+MAX_PEEK_BYTES = 64 * 1024
+WHOLE_ENDS = (b"}", b"]")
+
+TOO_LARGE = b'{"error":{"message":"The upstream sent an event that is too large.","code":502}}'
+NOT_JSON = b'{"error":{"message":"The upstream sent an event that is no JSON.","code":502}}'
+
+
+class PassingReader:
+    """What the readers of all event streams share; a dialect says what one event means.
+
+    Comments of the upstream are dropped: google-genai's parser dies of them. Blank lines stay.
+    """
+
+    def __init__(self) -> None:
+        self.useful = False
+        self.finished = False
+        self.failure: bytes | None = None
+        self.usage: Usage = NO_USAGE
+        self._cutter = sse.Cutter()
+
+    def feed(self, piece: bytes) -> bytes:
+        if self.failure is not None:
+            return b""
+        try:
+            whole = self._cutter.feed(piece)
+        except sse.EventTooLarge:
+            self.failure = TOO_LARGE
+            return b""
+        out = self._pass(whole) if whole else b""
+        if self._cutter.tail:
+            self._peek()
+        return out
+
+    def end(self) -> bytes:
+        left = self._cutter.end()
+        if self.failure is not None or not left.strip():
+            return left if self.failure is None else b""
+        # An upstream that forgot the last blank line; the event itself is whole or was never finished.
+        return self._one(left.rstrip(b"\r\n") + b"\n\n")
+
+    def plain(self, whole: bytes) -> bool:
+        """Whether a run of events after the commit point can go on unread."""
+        raise NotImplementedError
+
+    def note(self, document: Any) -> bool:
+        """Learn from one event's JSON. False keeps the event from the client."""
+        raise NotImplementedError
+
+    def note_done(self) -> None:
+        """`[DONE]` came."""
+        self.finished = True
+
+    def _pass(self, whole: bytes) -> bytes:
+        if self.useful and self.plain(whole):
+            return whole
+        out = []
+        for block in sse.blocks(whole):
+            out.append(self._one(block))
+            if self.failure is not None:
+                break
+        return b"".join(out)
+
+    def _one(self, block: bytes) -> bytes:
+        event = sse.read(block)
+        if event is None:
+            return sse.without_comments(block)
+        if event.bare:
+            self.failure = bare_failure(event.bare) or NOT_JSON
+            return b""
+        if event.data == b"[DONE]":
+            self.note_done()
+            return sse.without_comments(block)
+        if not event.data:
+            # `data:` without a payload kills both SDKs.
+            return b""
+        try:
+            document = orjson.loads(event.data)
+        except orjson.JSONDecodeError:
+            self.failure = NOT_JSON
+            return b""
+        failure = failure_in(document)
+        if failure is not None:
+            self.failure = failure
+            return b""
+        return sse.without_comments(block) if self.note(document) else b""
+
+    def _peek(self) -> None:
+        """Looks at a tail that may be whole but for its blank line: it could stay the last for ever."""
+        tail = bytes(self._cutter.tail)
+        if len(tail) > MAX_PEEK_BYTES or not tail.rstrip().endswith(WHOLE_ENDS):
+            return
+        event = sse.read(tail.rstrip(b"\r\n") + b"\n\n")
+        if event is None:
+            return
+        if event.bare:
+            self.failure = bare_failure(event.bare)
+        elif event.data == b"[DONE]":
+            self.note_done()
+        else:
+            try:
+                document = orjson.loads(event.data)
+            except orjson.JSONDecodeError:
+                return
+            self.failure = failure_in(document)
+            if self.failure is None:
+                self.note(document)
+
+
+def failure_in(document: Any) -> bytes | None:
+    """The JSON of an error object, out of the list that Google's OpenAI layer puts around it."""
+    while isinstance(document, list) and document:
+        document = document[-1]
+    if isinstance(document, dict) and document.get("error"):
+        return orjson.dumps({"error": document["error"]})
+    return None
+
+
+def bare_failure(text: bytes) -> bytes | None:
+    """The error in a JSON document that came without `data:`; None where it is not whole (yet)."""
+    try:
+        return failure_in(orjson.loads(text))
+    except orjson.JSONDecodeError:
+        return None
+
+
+class BytesReader:
+    """An answer that is no event stream (audio, files): bytes in, the same bytes out."""
+
+    def __init__(self) -> None:
+        self.useful = False
+        self.finished = False
+        self.failure: bytes | None = None
+        self.usage: Usage = NO_USAGE
+
+    def feed(self, piece: bytes) -> bytes:
+        self.useful = self.finished = True
+        return piece
+
+    def end(self) -> bytes:
+        self.finished = True
+        return b""
+
+
+SAFE_HEADERS = frozenset({"accept", "content-type", "openai-beta", "idempotency-key", "range", "if-none-match"})
+UPLOAD_PREFIXES = ("x-goog-upload-", "x-goog-api-client", "content-range")
+
+
+def passed_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The client's headers that may reach an upstream: a list of the allowed, never of the forbidden."""
+    return tuple(
+        (name, value)
+        for name, value in headers
+        if name.lower() in SAFE_HEADERS or name.lower().startswith(UPLOAD_PREFIXES)
+    )
+
+
+CREDENTIALS = frozenset({"key", "apikey", "api_key", "access_token", "x-api-key", "x-goog-api-key"})
+
+
+def passed_query(query: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The client's query without its credentials."""
+    return tuple((name, value) for name, value in query if name.lower() not in CREDENTIALS)
+
+
+def parsed(body: bytes) -> dict[str, Any]:
+    """The object in a 2xx body. Raises `ValueError` for HTML, cut JSON, or an error dressed as a success."""
+    document = orjson.loads(body)
+    if not isinstance(document, dict):
+        raise ValueError("the answer is no JSON object")
+    if document.get("error"):
+        raise ValueError("the answer is an error with status 200")
+    return document

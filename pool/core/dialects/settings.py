@@ -1,0 +1,27 @@
+"""What an operator may decide about conversion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Resolver = Callable[[str], tuple[str, bytes]]
+"""Fetches an http(s) URL: its mime type and its bytes. Raises `Fault` where it cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionSettings:
+    """`safety_preset`: off | google_default.
+
+    The thinking fields apply where a request says nothing of its own; None leaves Google's default.
+    `resolve` fetches media by URL; without it such a URL is refused.
+    """
+
+    safety_preset: str = "off"
+    thinking_enabled: bool | None = None
+    thinking_budget: int | None = None
+    include_thoughts: bool | None = None
+    resolve: Resolver | None = None
+
+
+DEFAULTS = ConversionSettings()

@@ -1,0 +1,115 @@
+"""What the environment may say before the start: names, defaults, and what stops the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ALIASES = {"ADMIN_KEY": "ADMIN_PASSWORD", "GEMINI_API_KEYS": "API_KEYS"}
+"""A second name a predecessor used. The first name wins where both are set."""
+
+KNOWN = (
+    "HOST", "PORT", "ADMIN_PASSWORD", "SECRET_KEY", "KEY_ENCRYPTION_SECRET", "DATABASE_URL", "REDIS_URL",
+    "WEB_CONCURRENCY", "API_KEYS", "OPENAI_API_KEYS", "PROXY_API_KEY", "GEMINI_UPSTREAM_URL", "OPENAI_UPSTREAM_URL",
+    "FORWARDED_ALLOW_IPS", "LOG_LEVEL", "DEBUG_ERRORS", "KEYPOOL_INSTANCE",
+)  # fmt: skip
+
+
+class BadStart(SystemExit):
+    """Something in the environment that Keypool must not start with. The text is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The boot settings. Secrets are kept out of `repr`."""
+
+    instance: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    database_url: str = ""
+    redis_url: str = field(default="", repr=False)
+    admin_password: str | None = field(default=None, repr=False)
+    secret_key: str | None = field(default=None, repr=False)
+    encryption_secret: str | None = field(default=None, repr=False)
+    gemini_keys: tuple[str, ...] = field(default=(), repr=False)
+    openai_keys: tuple[str, ...] = field(default=(), repr=False)
+    proxy_key: str | None = field(default=None, repr=False)
+    gemini_url: str | None = None
+    openai_url: str | None = None
+    forwarded_allow_ips: str = "127.0.0.1,::1"
+    log_level: str | None = None
+    debug_errors: bool = False
+
+
+def read_environment(variables: Mapping[str, str], root: Path) -> Environment:
+    """The environment as typed values. Raises `BadStart`, naming the variable, for what cannot be meant.
+
+    Every variable may also come from a file, as NAME_FILE.
+    """
+    named = _named(variables)
+    instance = Path(named.get("KEYPOOL_INSTANCE") or root / "instance").absolute()
+    environment = Environment(
+        instance=instance,
+        host=named.get("HOST") or "127.0.0.1",
+        port=_whole("PORT", named.get("PORT") or "8000", 0, 65_535),
+        workers=_whole("WEB_CONCURRENCY", named.get("WEB_CONCURRENCY") or "1", 1, 64),
+        database_url=named.get("DATABASE_URL") or f"sqlite:///{instance / 'pool.sqlite'}",
+        redis_url=named.get("REDIS_URL", ""),
+        admin_password=named.get("ADMIN_PASSWORD") or None,
+        secret_key=named.get("SECRET_KEY") or None,
+        encryption_secret=named.get("KEY_ENCRYPTION_SECRET") or None,
+        gemini_keys=_list(named.get("API_KEYS", "")),
+        openai_keys=_list(named.get("OPENAI_API_KEYS", "")),
+        proxy_key=named.get("PROXY_API_KEY") or None,
+        gemini_url=_url("GEMINI_UPSTREAM_URL", named.get("GEMINI_UPSTREAM_URL")),
+        openai_url=_url("OPENAI_UPSTREAM_URL", named.get("OPENAI_UPSTREAM_URL")),
+        forwarded_allow_ips=named.get("FORWARDED_ALLOW_IPS") or "127.0.0.1,::1",
+        log_level=named.get("LOG_LEVEL") or None,
+        debug_errors=named.get("DEBUG_ERRORS", "") == "1",
+    )
+    _check(environment)
+    return environment
+
+
+def _named(variables: Mapping[str, str]) -> dict[str, str]:
+    named: dict[str, str] = {}
+    for name in (*KNOWN, *ALIASES):
+        value = variables.get(name)
+        if value is None and (path := variables.get(f"{name}_FILE")):
+            try:
+                value = Path(path).read_text().strip()
+            except OSError as error:
+                raise BadStart(f"{name}_FILE: {path} cannot be read ({error.strerror}).") from None
+        if value is not None:
+            named.setdefault(ALIASES.get(name, name), value)
+    return named
+
+
+def _check(environment: Environment) -> None:
+    sqlite = environment.database_url.startswith("sqlite")
+    if environment.workers > 1 and (sqlite or not environment.redis_url):
+        raise BadStart(
+            "WEB_CONCURRENCY: more than one worker needs DATABASE_URL (postgresql+psycopg://…) and REDIS_URL (redis://…)."
+        )
+    if not sqlite and not (environment.secret_key and environment.encryption_secret):
+        raise BadStart("With PostgreSQL set SECRET_KEY and KEY_ENCRYPTION_SECRET: no instance keeps them for the others.")
+
+
+def _whole(name: str, text: str, low: int, high: int) -> int:
+    if not text.isdigit() or not low <= int(text) <= high:
+        raise BadStart(f"{name}: {text!r} is not a whole number from {low} to {high}.")
+    return int(text)
+
+
+def _url(name: str, text: str | None) -> str | None:
+    if not text:
+        return None
+    if not text.startswith(("http://", "https://")):
+        raise BadStart(f"{name}: {text!r} is not an http:// or https:// URL.")
+    return text.rstrip("/")
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part for part in (piece.strip() for piece in text.replace("\n", ",").split(",")) if part))

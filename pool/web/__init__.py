@@ -1,0 +1,12 @@
+"""Pages and routes: how the pool meets browsers and programs."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from pool.web.proxy import blueprint as proxy
+
+
+def mount(app: Flask) -> None:
+    """Give the app every blueprint."""
+    proxy.mount(app)

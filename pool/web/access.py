@@ -1,0 +1,121 @@
+"""Who may call: the credential of a program, checked in memory before its body is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from pool.core.calls import GEMINI, OPENAI
+from pool.core.catalogue import Catalogue, Credential
+from pool.core.faults import Fault
+from pool.core.providers import Provider
+from pool.relay import Caller
+from pool.settings import Settings
+
+CREDENTIAL_PARAMETERS = frozenset({"key", "apikey", "api_key", "access_token"})
+
+_OWN_KEYS = (("AIza", "gemini"), ("AQ.", "gemini"), ("sk-proj-", "openai"))
+
+
+def presented(environ: Mapping[str, Any]) -> list[str]:
+    """The credentials of a request in the order they count: Authorization (Bearer or raw), `x-goog-api-key`,
+    `x-api-key`, `?key=`, `?apikey=`."""
+    found = []
+    authorization = environ.get("HTTP_AUTHORIZATION", "").strip()
+    if authorization:
+        scheme, _, token = authorization.partition(" ")
+        found.append(token.strip() if scheme.lower() == "bearer" else authorization)
+    found += [environ.get("HTTP_X_GOOG_API_KEY", ""), environ.get("HTTP_X_API_KEY", "")]
+    query = environ.get("QUERY_STRING", "")
+    if "key=" in query:
+        named = dict(reversed(parse_qsl(query)))
+        found += [named.get("key", ""), named.get("apikey", "")]
+    return [token for token in found if token]
+
+
+def without_credentials(query: str) -> tuple[tuple[str, str], ...]:
+    """A query string's pairs, less every place a client may put a credential."""
+    if not query:
+        return ()
+    pairs = parse_qsl(query, keep_blank_values=True)
+    return tuple(pair for pair in pairs if pair[0].lower() not in CREDENTIAL_PARAMETERS)
+
+
+def google_style(environ: Mapping[str, Any]) -> bool:
+    """Does a caller of `…/models` speak Google's dialect? By how it presents its credential."""
+    if environ.get("HTTP_AUTHORIZATION"):
+        return False
+    query = environ.get("QUERY_STRING", "")
+    return bool(environ.get("HTTP_X_GOOG_API_KEY")) or any(name == "key" for name, _ in parse_qsl(query))
+
+
+class Access:
+    """Checks client credentials against the catalogue. No SQL, no hashing slower than one HMAC."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        settings: Callable[[], Settings],
+        digest: Callable[[str], bytes],
+        clock: Callable[[], float],
+    ) -> None:
+        self._catalogue = catalogue
+        self._settings = settings
+        self._digest = digest
+        self._clock = clock
+
+    def caller(self, environ: Mapping[str, Any], dialect: str) -> tuple[Caller, tuple[str, Provider] | None]:
+        """Who calls, and the caller's own upstream key and its provider where it brings one.
+
+        Raises `Fault` 401, or 403 where the pool is switched off.
+        """
+        tokens = presented(environ)
+        for token in tokens:
+            credential = self._catalogue.credentials.get(self._digest(token))
+            if credential is not None:
+                return self._known(credential, environ, dialect), None
+        settings = self._settings()
+        pool = self._catalogue.pools.get(self._catalogue.default_pool_id)
+        ip = environ.get("REMOTE_ADDR", "")
+        if settings.allow_byok and pool:
+            for token in tokens:
+                provider = self._catalogue.providers.get(provider_of(token) or "")
+                if provider is not None:
+                    return Caller(pool, None, ip), (token, provider)
+        if settings.allow_anonymous and pool and pool.enabled:
+            return Caller(pool, None, ip), None
+        raise unauthenticated(dialect, bool(tokens))
+
+    def _known(self, credential: Credential, environ: Mapping[str, Any], dialect: str) -> Caller:
+        now = self._clock()
+        client = credential.client
+        if credential.until <= now:
+            raise unauthenticated(dialect, True)
+        if client is not None and (
+            client.revoked_at is not None or (client.expires_at is not None and client.expires_at <= now)
+        ):
+            raise unauthenticated(dialect, True)
+        pool = self._catalogue.pools.get(credential.pool_id)
+        if pool is None:
+            raise unauthenticated(dialect, True)
+        if not pool.enabled:
+            raise Fault(403, "pool_disabled", "This pool is switched off.", type="permission_error")
+        return Caller(pool, client, environ.get("REMOTE_ADDR", ""))
+
+
+def provider_of(token: str) -> str | None:
+    """The provider an upstream key belongs to by its shape; None for our own shapes and unknown ones."""
+    return next((slug for prefix, slug in _OWN_KEYS if token.startswith(prefix)), None)
+
+
+def unauthenticated(dialect: str, presented_one: bool) -> Fault:
+    """401 in the route's own dialect (Gemini: UNAUTHENTICATED, reason API_KEY_INVALID)."""
+    message = (
+        "The client key is not known here, or no longer valid."
+        if presented_one
+        else "No client key. Send one as `Authorization: Bearer …`, `x-goog-api-key` or `?key=`."
+    )
+    code = "api_key_invalid" if dialect == GEMINI else "invalid_api_key"
+    assert dialect in (GEMINI, OPENAI)
+    return Fault(401, code, message, type="invalid_request_error", retryable=False)

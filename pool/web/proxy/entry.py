@@ -1,0 +1,304 @@
+"""The door of the proxy: a WSGI callable that turns an HTTP request into a `Call` and a Flask-free answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http import HTTPStatus
+from secrets import token_hex
+from typing import Any
+
+from pool.core.calls import GEMINI, OPENAI, Call
+from pool.core.catalogue import allows
+from pool.core.dialects import render_fault, render_stream_fault
+from pool.core.faults import Fault
+from pool.core.rotation import POLICIES, canonical_policy
+from pool.models import ModelList
+from pool.relay import HEARTBEAT, Answer, Caller, Relay
+from pool.settings import Settings
+from pool.web.access import Access, google_style, without_credentials
+
+from .body import parse_object, read_body
+from .routes import Match, match
+from .watch import ClientGone, Watch
+
+log = logging.getLogger(__name__)
+
+StartResponse = Callable[..., Any]
+WSGI = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+_COMMON = [
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Expose-Headers", "X-Keypool-Request-Id, Retry-After"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "sandbox; default-src 'none'"),
+]
+_PREFLIGHT = [
+    ("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS"),
+    ("Access-Control-Allow-Headers", "*, Authorization"),
+    ("Access-Control-Max-Age", "86400"),
+]
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_INLINE = ("application/json", "text/event-stream", "image/", "audio/", "video/")
+_PASSED_UP = {"HTTP_OPENAI_BETA": "OpenAI-Beta", "HTTP_X_GOOG_API_CLIENT": "X-Goog-Api-Client"}
+_STREAMING = frozenset({"stream_generate"})
+_WITH_PAYLOAD = frozenset({"chat", "embeddings"})
+
+
+class Proxy:
+    """Serves the client routes. Handed everything it needs; knows no Flask, no request globals."""
+
+    def __init__(
+        self, access: Access, relay: Relay, models: ModelList, settings: Callable[[], Settings]
+    ) -> None:
+        self._access = access
+        self._relay = relay
+        self._models = models
+        self._settings = settings
+
+    def first(self, pages: WSGI) -> WSGI:
+        """A WSGI app that serves client routes itself and hands everything else to `pages`.
+
+        Flask's own matching, hooks and contexts cost more than the rest of a proxied request.
+        """
+
+        def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+            found = match(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+            if found is None:
+                return pages(environ, start_response)
+            return self.serve(found, environ, start_response)
+
+        return app
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve a path that the blueprint matched."""
+        found = match(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        return self.serve(found or Match("unknown", OPENAI), environ, start_response)
+
+    def serve(self, found: Match, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one client request; errors are rendered in the dialect its path (and credential) decides."""
+        request_id = "req_" + token_hex(12)
+        dialect = _dialect(found, environ)
+        headers = [("X-Keypool-Request-Id", request_id), *_COMMON]
+        if environ["REQUEST_METHOD"] == "OPTIONS":
+            start_response("204 No Content", headers + _PREFLIGHT)
+            return ()
+        try:
+            answer = self._answer(found, environ, request_id, dialect)
+        except Fault as fault:
+            if not environ.get("keypool.body_read"):
+                _close_after(start_response)
+            answer = _refusal(dialect, fault)
+        except ClientGone:
+            raise
+        except Exception:  # the last handler: whatever broke, a client gets an answer in its own shape
+            log.exception("request %s failed", request_id)
+            message = f"Keypool failed; its log knows more of {request_id}."
+            answer = _refusal(dialect, Fault(500, "internal_error", message))
+        return _send(answer, dialect, headers, environ, start_response)
+
+    def _answer(self, found: Match, environ: dict[str, Any], request_id: str, dialect: str) -> Answer:
+        if found.allow:
+            raise _NotAllowed(environ["REQUEST_METHOD"], found.allow)
+        if found.operation == "unknown":
+            raise Fault(404, "not_found", "There is no such route.", retryable=False)
+        caller, own = self._access.caller(environ, dialect)
+        policy = _policy(environ)
+        if policy:
+            caller = Caller(caller.pool, caller.client, caller.ip, policy)
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            environ["keypool.body_read"] = True
+            return self._models.answer(found.operation, found.model, dialect, caller, _page(environ))
+        body = read_body(environ, self._settings().max_body_mb * 1_000_000)
+        environ["keypool.body_read"] = True
+        if found.operation == "completed":
+            return Answer(200, _JSON, b'{"success":true,"message":"Chat completed"}')
+        call = self._call(found, environ, request_id, dialect, body)
+        self._permit(call.model, caller)
+        relay = self._relay.with_key(*own) if own else self._relay
+        return _watched(environ, lambda: relay.answer(call, caller))
+
+    def _call(self, found: Match, environ: Mapping[str, Any], request_id: str, dialect: str, body: bytes) -> Call:
+        payload: dict[str, Any] | None = None
+        model, stream = found.model.removeprefix("models/"), found.operation in _STREAMING
+        if found.operation in _WITH_PAYLOAD:
+            payload = parse_object(body)
+            model = self._named_model(payload)
+            stream = _flag(payload, "stream")
+        elif body[:1] not in (b"{", b" ", b"\n", b"\r", b"\t", b"\xef", b"["):
+            parse_object(body)
+        return Call(
+            request_id,
+            dialect,
+            found.operation,
+            model,
+            stream,
+            body,
+            payload,
+            environ["REQUEST_METHOD"],
+            environ["PATH_INFO"],
+            without_credentials(environ.get("QUERY_STRING", "")),
+            tuple((name, environ[field]) for field, name in _PASSED_UP.items() if field in environ),
+            found.version if dialect == GEMINI else None,
+        )
+
+    def _named_model(self, payload: Mapping[str, Any]) -> str:
+        model = payload.get("model")
+        if model is None and self._settings().unknown_model_policy == "default":
+            return self._settings().default_model_name
+        if model is None or model == "":
+            raise Fault(400, "missing_required_parameter", "You must provide a model parameter.", param="model")
+        if not isinstance(model, str):
+            raise Fault(400, "invalid_type", "`model` must be a string.", param="model")
+        return model
+
+    def _permit(self, model: str, caller: Caller) -> None:
+        """Allow-lists of the pool and of the client key, before and after the pool's aliases."""
+        names = {model, caller.pool.aliases.get(model, model)}
+        if not any(caller.pool.allows(name) for name in names):
+            raise _not_allowed_model(model, "pool")
+        if caller.client and not any(allows(caller.client.allowed_models, name) for name in names):
+            raise _not_allowed_model(model, "client key")
+
+
+class _NotAllowed(Fault):
+    def __init__(self, method: str, allow: str) -> None:
+        super().__init__(405, "method_not_allowed", f"{method} is not possible here; use {allow}.", retryable=False)
+        self.allow = allow
+
+
+_JSON = [("Content-Type", "application/json")]
+
+
+def _dialect(found: Match, environ: Mapping[str, Any]) -> str:
+    """Path and credential decide; a list of models is Google's for who presents itself Google's way."""
+    if found.operation in ("models", "model") and not found.only_openai and google_style(environ):
+        return GEMINI
+    return found.dialect
+
+
+def _policy(environ: Mapping[str, Any]) -> str | None:
+    """`X-Pool-Strategy`, or None. Raises `Fault` 400 with the list for an unknown one."""
+    name = environ.get("HTTP_X_POOL_STRATEGY")
+    if not name and "strategy=" in environ.get("QUERY_STRING", ""):
+        name = dict(without_credentials(environ["QUERY_STRING"])).get("strategy")
+    if not name:
+        return None
+    policy = canonical_policy(name)
+    if policy is None:
+        message = f"Unknown strategy. Use one of {', '.join(POLICIES)}."
+        raise Fault(400, "unknown_strategy", message, param="strategy", details={"strategies": list(POLICIES)})
+    return policy
+
+
+def _page(environ: Mapping[str, Any]) -> dict[str, str]:
+    return dict(without_credentials(environ.get("QUERY_STRING", "")))
+
+
+def _flag(payload: Mapping[str, Any], name: str) -> bool:
+    value = payload.get(name)
+    if value is None:
+        return False
+    if not isinstance(value, bool):
+        raise Fault(400, "invalid_type", f"`{name}` must be true or false.", param=name)
+    return value
+
+
+def _not_allowed_model(model: str, whose: str) -> Fault:
+    message = f"The model {model!r} is not among those this {whose} may use."
+    return Fault(403, "model_not_allowed", message, type="permission_error", param="model", retryable=False)
+
+
+def _watched(environ: Mapping[str, Any], serve: Callable[[], Answer]) -> Answer:
+    """Serve while the client's socket is watched; for a stream the watch goes on until its end."""
+    sock = environ.get("gunicorn.socket")
+    watch = Watch(sock) if sock is not None else None
+    answer: Answer | None = None
+    try:
+        answer = serve()
+        return answer
+    finally:
+        if watch is not None:
+            if answer is None or isinstance(answer.body, bytes):
+                watch.stop()
+            else:
+                answer.close = _both(watch.stop, answer.close)
+
+
+def _both(first: Callable[[], None], then: Callable[[], None]) -> Callable[[], None]:
+    def close() -> None:
+        first()
+        then()
+
+    return close
+
+
+def _refusal(dialect: str, fault: Fault) -> Answer:
+    status, headers, body = render_fault(dialect, fault)
+    if isinstance(fault, _NotAllowed):
+        headers.append(("Allow", fault.allow))
+    return Answer(status, headers, body)
+
+
+def _send(
+    answer: Answer,
+    dialect: str,
+    headers: list[tuple[str, str]],
+    environ: Mapping[str, Any],
+    start_response: StartResponse,
+) -> Iterable[bytes]:
+    headers += answer.headers
+    if not isinstance(answer.body, bytes):
+        start_response(_status_line(answer.status), headers)
+        return _Body(answer, dialect)
+    if not _inline(answer.headers):
+        headers.append(("Content-Disposition", "attachment"))
+    headers.append(("Content-Length", str(len(answer.body))))
+    start_response(_status_line(answer.status), headers)
+    return () if environ["REQUEST_METHOD"] == "HEAD" else (answer.body,)
+
+
+def _status_line(status: int) -> str:
+    return _STATUS_LINES.get(status) or f"{status} Upstream Status"
+
+
+def _inline(headers: list[tuple[str, str]]) -> bool:
+    kind = next((value for name, value in headers if name == "Content-Type"), "")
+    return kind.startswith(_INLINE)
+
+
+class _Body:
+    """A streamed body. A failure after the commit point ends it with an error event, never with a clean end."""
+
+    def __init__(self, answer: Answer, dialect: str) -> None:
+        assert not isinstance(answer.body, bytes)
+        self._answer = answer
+        self._pieces: Iterator[bytes] = answer.body
+        self._dialect = dialect
+        self._over = False
+        self._began = False
+
+    def __iter__(self) -> _Body:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._over:
+            raise StopIteration
+        try:
+            piece = next(self._pieces)
+            self._began = self._began or piece is not HEARTBEAT
+            return piece
+        except Fault as fault:
+            self._over = True
+            array = self._dialect == GEMINI and self._answer.headers[0][1].startswith("application/json")
+            return render_stream_fault(self._dialect, fault, array=array, first=not self._began)
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+def _close_after(start_response: StartResponse) -> None:
+    """The body was not read: nothing may follow on this connection."""
+    response = getattr(start_response, "__self__", None)
+    if response is not None and hasattr(response, "force_close"):
+        response.force_close()

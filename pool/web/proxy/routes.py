@@ -1,0 +1,97 @@
+"""The map of client routes: which path and method mean which operation, in which dialect."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pool.core.calls import GEMINI, OPENAI
+
+GEMINI_VERBS = {
+    "generateContent": "generate",
+    "streamGenerateContent": "stream_generate",
+    "countTokens": "count_tokens",
+    "embedContent": "embed",
+    "batchEmbedContents": "batch_embed",
+}
+
+OPENAI_PREFIXES = ("/v1", "", "/api", "/v1beta/openai", "/<version:version>")
+GEMINI_PREFIXES = ("/v1beta", "/v1", "", "/<version:version>")
+
+RULES: tuple[tuple[str, str, str], ...] = (
+    *((f"{prefix}/chat/completions", "POST", "chat") for prefix in OPENAI_PREFIXES),
+    *((f"{prefix}/embeddings", "POST", "embeddings") for prefix in OPENAI_PREFIXES),
+    *((f"{prefix}/models", "GET", "models") for prefix in OPENAI_PREFIXES),
+    *((f"{prefix}/models/<path:model>", "GET", "model") for prefix in OPENAI_PREFIXES),
+    *((f"{prefix}/models/<path:model_and_verb>", "POST", "native") for prefix in GEMINI_PREFIXES),
+    ("/api/chat/completed", "POST", "completed"),
+)
+"""(rule, method, operation), as the blueprint mounts them. `version` is `v`, a digit, then letters or digits."""
+
+VERSION = r"v\d[0-9a-z]*"
+
+_OPENAI = re.compile(
+    rf"(?:/v1beta/openai|/api|/(?P<version>{VERSION}))?/(?:(?P<post>chat/completions|embeddings)|models(?:/(?P<model>.+))?)"
+)
+_NATIVE = re.compile(rf"(?:/(?P<version>{VERSION}))?/(?P<kind>models|tunedModels)/(?P<model>[^:]+):(?P<verb>[A-Za-z]+)")
+_FAST = {
+    prefix + path: operation
+    for prefix in ("/v1", "", "/api", "/v1beta/openai")
+    for path, operation in (("/chat/completions", "chat"), ("/embeddings", "embeddings"))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a path and method ask for. `allow` names the methods where the method is the wrong one."""
+
+    operation: str
+    dialect: str
+    model: str = ""
+    version: str | None = None
+    allow: str | None = None
+    only_openai: bool = False
+
+
+_CHAT = Match("chat", OPENAI)
+_EMBEDDINGS = Match("embeddings", OPENAI)
+
+
+def match(method: str, path: str) -> Match | None:
+    """The client route of a path; None where the path belongs to nobody here (pages, management)."""
+    operation = _FAST.get(path)
+    if operation is not None and method == "POST":
+        return _CHAT if operation == "chat" else _EMBEDDINGS
+    if len(path) > 1:
+        path = path.rstrip("/")
+    if path == "/api/chat/completed":
+        return _only(method, "POST", Match("completed", OPENAI))
+    native = _NATIVE.fullmatch(path)
+    if native and native["verb"] in GEMINI_VERBS:
+        model = native["model"] if native["kind"] == "models" else f"{native['kind']}/{native['model']}"
+        return _only(method, "POST", Match(GEMINI_VERBS[native["verb"]], GEMINI, model, native["version"]))
+    found = _OPENAI.fullmatch(path)
+    if not found:
+        return _elsewhere(path)
+    if found["post"]:
+        return _only(method, "POST", _CHAT if found["post"].startswith("chat") else _EMBEDDINGS)
+    operation = "model" if found["model"] else "models"
+    only_openai = path.startswith(("/v1beta/openai", "/api"))
+    return _only(method, "GET", Match(operation, OPENAI, found["model"] or "", found["version"], None, only_openai))
+
+
+def _only(method: str, allowed: str, found: Match) -> Match:
+    if method == allowed or (method == "HEAD" and allowed == "GET"):
+        return found
+    return Match(found.operation, found.dialect, found.model, found.version, allow=allowed)
+
+
+def _elsewhere(path: str) -> Match | None:
+    """Below the API prefixes even an unknown path is answered in an API's dialect, never with a page."""
+    if path == "/v1" or path.startswith("/v1/"):
+        return Match("unknown", OPENAI)
+    if path.startswith(("/v1beta/openai/",)):
+        return Match("unknown", OPENAI)
+    if path.startswith(("/v1beta/", "/v1alpha/", "/upload/")):
+        return Match("unknown", GEMINI)
+    return None
