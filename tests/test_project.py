@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pool.environment import ALIASES, KNOWN
+
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt", "requirements-static.txt")
-VARIABLES = (
-    "HOST PORT ADMIN_PASSWORD ADMIN_KEY SECRET_KEY KEY_ENCRYPTION_SECRET DATABASE_URL REDIS_URL WEB_CONCURRENCY "
-    "API_KEYS GEMINI_API_KEYS OPENAI_API_KEYS PROXY_API_KEY GEMINI_UPSTREAM_URL OPENAI_UPSTREAM_URL "
-    "FORWARDED_ALLOW_IPS LOG_LEVEL DEBUG_ERRORS"
-).split()
 # In two halves, so that this file is not one of those it looks for.
 REGISTRIES = [begin + end for begin, end in (("pypi.", "org"), ("pythonhosted.", "org"), ("npmjs.", "org"))]
 
@@ -40,7 +37,7 @@ def test_the_changelog_names_the_version():
 
 
 @pytest.mark.parametrize("page", ["README.md", ".env.example"])
-@pytest.mark.parametrize("variable", VARIABLES)
+@pytest.mark.parametrize("variable", (*KNOWN, *ALIASES))
 def test_every_environment_variable_is_told(variable, page):
     assert re.search(rf"\b{variable}\b", (ROOT / page).read_text())
 
