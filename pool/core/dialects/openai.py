@@ -21,7 +21,13 @@ NOT_USEFUL = frozenset({"role", "name", "index", "obfuscation", "id", "extra_con
 
 PREAMBLE = frozenset({"response.created", "response.queued", "response.in_progress"})
 ENDS = frozenset(
-    {"response.completed", "response.incomplete", "response.failed", "speech.audio.done", "transcript.text.done"}
+    {
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+        "speech.audio.done",
+        "transcript.text.done",
+    }
 )
 
 
@@ -35,7 +41,12 @@ class OpenAiCodec:
         if self._operation == "raw":
             body = renamed(call, model) if call.payload and "model" in call.payload else call.body
             return Ask(
-                call.method, call.path, body, passed_query(call.query), passed_headers(call.headers), call.version
+                call.method,
+                call.path,
+                body,
+                passed_query(call.query),
+                passed_headers(call.headers),
+                call.version,
             )
         check_model(model)
         body = renamed(call, model)

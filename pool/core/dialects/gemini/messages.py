@@ -65,8 +65,7 @@ class Conversation:
             self.contents.append({"role": role, "parts": parts})
 
     def _system(self, message: dict[str, Any], where: str) -> list[Part]:
-        texts = [{"text": text} for text in texts_of(message.get("content"), f"{where}.content") if text]
-        return texts
+        return [{"text": text} for text in texts_of(message.get("content"), f"{where}.content") if text]
 
     def _user(self, message: dict[str, Any], where: str) -> list[Part]:
         content = message.get("content")

@@ -169,9 +169,7 @@ class _Subset:
     def _object(self, schema: Schema, written: Schema, trail: tuple[str, ...]) -> None:
         properties = schema.get("properties")
         if isinstance(properties, dict) and properties:
-            written["properties"] = {
-                name: self.write(inner, trail) for name, inner in properties.items()
-            }
+            written["properties"] = {name: self.write(inner, trail) for name, inner in properties.items()}
         known = written.get("properties") or {}
         # "required" naming an unknown property is a 400.
         required = [name for name in schema.get("required") or () if name in known]

@@ -8,7 +8,15 @@ from pool.core.dialects.gemini.versions import at_least, thinks, version_of
 from pool.core.dialects.settings import ConversionSettings
 from pool.core.faults import Fault
 
-BUDGETS = {"none": 0, "minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
+BUDGETS = {
+    "none": 0,
+    "minimal": 1024,
+    "low": 1024,
+    "medium": 8192,
+    "high": 24576,
+    "xhigh": 24576,
+    "max": 24576,
+}
 """Source: https://ai.google.dev/gemini-api/docs/openai#thinking"""
 
 LEVELS = {
@@ -24,9 +32,7 @@ LEVELS = {
 MIN_PRO_BUDGET = 128
 
 
-def thinking_config(
-    payload: dict[str, Any], model: str, settings: ConversionSettings
-) -> dict[str, Any] | None:
+def thinking_config(payload: dict[str, Any], model: str, settings: ConversionSettings) -> dict[str, Any] | None:
     """The request's own wish first, then the settings; None leaves the model's default."""
     if not thinks(model):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pool.core.dialects.gemini.refusals import refuse
-from pool.core.dialects.gemini.schema import SchemaField, as_gemini
+from pool.core.dialects.gemini.schema import as_gemini
 
 NATIVE = {
     "googleSearch": "googleSearch",
@@ -25,7 +25,6 @@ NATIVE = {
 }
 """Google's own tools, which clients put among OpenAI's."""
 
-SEARCHES = ("web_search", "web_search_preview", "google_search", "googleSearch")
 MODES = {"none": "NONE", "auto": "AUTO", "required": "ANY", "any": "ANY", "validated": "VALIDATED"}
 
 
@@ -67,9 +66,7 @@ def _declaration(function: Any, where: str, model: str) -> dict[str, Any]:
     if parameters and (parameters.get("properties") or set(parameters) - {"type", "properties"} - _EMPTY):
         field = as_gemini(parameters, f"{where}.parameters", model)
         if field.schema != {"type": "object"}:
-            declared["parameters" if field is not None and not field.full else "parametersJsonSchema"] = (
-                field.schema
-            )
+            declared["parametersJsonSchema" if field.full else "parameters"] = field.schema
     return declared
 
 
@@ -79,7 +76,7 @@ _EMPTY = {"additionalProperties", "required", "$schema", "strict", "title", "des
 def _native(tool: dict[str, Any], where: str, declarations: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Google's tools as they are, OpenAI's search as Google's; any other kind cannot be carried over."""
     kind = tool.get("type")
-    if isinstance(kind, str) and kind.startswith(("web_search", "google_search")) or kind == "googleSearch":
+    if isinstance(kind, str) and kind.startswith(("web_search", "google_search", "googleSearch")):
         return [{"googleSearch": {}}]
     if kind in ("code_interpreter", "code_execution"):
         return [{"codeExecution": {}}]
@@ -96,9 +93,7 @@ def _native(tool: dict[str, Any], where: str, declarations: list[dict[str, Any]]
 
 def _wants_search(payload: dict[str, Any], model: str) -> bool:
     return (
-        isinstance(payload.get("web_search_options"), dict)
-        or model.endswith(":search")
-        or "-search-preview" in model
+        isinstance(payload.get("web_search_options"), dict) or model.endswith(":search") or "-search-preview" in model
     )
 
 
@@ -131,6 +126,3 @@ def _calling_config(choice: Any) -> dict[str, Any]:
     elif isinstance(choice, str) and choice.lower() in MODES:
         return {"mode": MODES[choice.lower()]}
     raise refuse("tool_choice must be none, auto, required, or name a function.", "tool_choice")
-
-
-__all__ = ["SchemaField", "tool_config_of", "tools_of"]

@@ -1,0 +1,45 @@
+"""The wire formats: how a call travels from a client's dialect to a provider's and back."""
+
+from __future__ import annotations
+
+from pool.core.calls import GEMINI, OPENAI, Codec
+from pool.core.dialects.errors import (
+    ErrorFields,
+    error_fields,
+    render_fault,
+    render_stream_fault,
+    scrub,
+    upstream_fault,
+)
+from pool.core.dialects.gemini.codecs import ChatCodec, EmbeddingsCodec
+from pool.core.dialects.gemini.passthrough import VERBS, GeminiCodec, is_array_stream
+from pool.core.dialects.openai import PATHS, OpenAiCodec
+from pool.core.dialects.settings import DEFAULTS, ConversionSettings
+
+_PASSING: dict[tuple[str, str, str], Codec] = {
+    **{(OPENAI, OPENAI, operation): OpenAiCodec(operation) for operation in (*PATHS, "raw")},
+    **{(GEMINI, GEMINI, operation): GeminiCodec(operation) for operation in (*VERBS, "raw")},
+    (OPENAI, GEMINI, "embeddings"): EmbeddingsCodec(),
+}
+
+
+def codec_for(
+    client_dialect: str, provider_dialect: str, operation: str, settings: ConversionSettings = DEFAULTS
+) -> Codec | None:
+    """None where the operation cannot be carried from the one dialect to the other."""
+    if (client_dialect, provider_dialect, operation) == (OPENAI, GEMINI, "chat"):
+        return ChatCodec(settings)
+    return _PASSING.get((client_dialect, provider_dialect, operation))
+
+
+__all__ = [
+    "ConversionSettings",
+    "ErrorFields",
+    "codec_for",
+    "error_fields",
+    "is_array_stream",
+    "render_fault",
+    "render_stream_fault",
+    "scrub",
+    "upstream_fault",
+]

@@ -1,0 +1,241 @@
+"""A Gemini answer as an OpenAI chat completion."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from pool.core.calls import Call
+from pool.core.dialects.gemini import chunks
+from pool.core.dialects.gemini.grounding import annotations_of
+
+KNOWN_MEMBERS = ("candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId")
+PLAIN_FINISHES = ("STOP", "MAX_TOKENS")
+
+
+def completion_id(call: Call) -> str:
+    return f"chatcmpl-{call.request_id}"
+
+
+def call_id(call: Call, index: int) -> str:
+    """An id for a call that Google gave none; the same for the same request and place, unique over time."""
+    return "call_" + blake2b(f"{call.request_id}:{index}".encode(), digest_size=12).hexdigest()
+
+
+def completion(call: Call, answer: dict[str, Any]) -> dict[str, Any]:
+    """Raises `ValueError` where the answer is none of Google's."""
+    if not any(name in answer for name in KNOWN_MEMBERS):
+        raise ValueError("the answer is none of Gemini's")
+    tokens = chunks.Tokens()
+    tokens.note(answer)
+    candidates = answer.get("candidates") or []
+    choices = [_choice(call, candidate, place) for place, candidate in enumerate(candidates)]
+    return {
+        "id": completion_id(call),
+        "object": "chat.completion",
+        "created": call.created,
+        "model": model_name(call, answer),
+        "choices": choices or [_without_candidates(answer)],
+        "usage": usage_json(tokens),
+        "system_fingerprint": None,
+    }
+
+
+def model_name(call: Call, answer: dict[str, Any]) -> str:
+    return str(answer.get("modelVersion") or call.model).removeprefix("models/")
+
+
+def _choice(call: Call, candidate: dict[str, Any], place: int) -> dict[str, Any]:
+    said = Said(call, place)
+    parts = chunks.parts_of(candidate)
+    for part in parts:
+        said.add(part)
+    finish = chunks.finish_of(candidate)
+    choice = {
+        "index": candidate.get("index", place),
+        "message": said.message(),
+        "logprobs": logprobs_of(candidate),
+        "finish_reason": finish_reason(finish, bool(said.calls)),
+    }
+    if annotations := annotations_of(candidate, [part.get("text", "") for part in said.texts_by_part]):
+        choice["message"]["annotations"] = annotations
+    return choice | finish_note(candidate, finish)
+
+
+def _without_candidates(answer: dict[str, Any]) -> dict[str, Any]:
+    """A blocked prompt has no candidates, only a reason; without a reason the answer is just empty."""
+    block = chunks.block_of(answer)
+    refusal = refusal_of(answer) if block else None
+    return {
+        "index": 0,
+        "message": {"role": "assistant", "content": None, "refusal": refusal},
+        "logprobs": None,
+        "finish_reason": "content_filter" if block else "stop",
+    }
+
+
+def refusal_of(answer: dict[str, Any]) -> str:
+    told = (answer.get("promptFeedback") or {}).get("blockReasonMessage")
+    return told or f"Google blocked this prompt: {chunks.block_of(answer)}."
+
+
+def finish_reason(finish: str | None, has_calls: bool) -> str:
+    """Google's reason in one of OpenAI's five words. A cut or filtered call is not "tool_calls"."""
+    if finish == "MAX_TOKENS":
+        return "length"
+    if finish in chunks.FILTERED:
+        return "content_filter"
+    return "tool_calls" if has_calls else "stop"
+
+
+def finish_note(candidate: dict[str, Any], finish: str | None) -> dict[str, Any]:
+    """Google's own word for an unusual end, beside OpenAI's: "stop" after a malformed call is no success."""
+    if finish is None or finish in PLAIN_FINISHES:
+        return {}
+    note = {"native_finish_reason": finish}
+    if candidate.get("finishMessage"):
+        note["finish_message"] = candidate["finishMessage"]
+    return note
+
+
+class Said:
+    """What the parts of one candidate come to, part by part."""
+
+    def __init__(self, call: Call, place: int) -> None:
+        self._call = call
+        self._place = place
+        self.texts_by_part: list[dict[str, Any]] = []
+        self.texts: list[str] = []
+        self.thoughts: list[str] = []
+        self.calls: list[dict[str, Any]] = []
+        self.images: list[dict[str, Any]] = []
+        self.audio: dict[str, Any] | None = None
+        self.signature: str | None = None
+
+    def add(self, part: dict[str, Any]) -> None:
+        self.texts_by_part.append(part if not part.get("thought") else {})
+        if part.get("functionCall"):
+            self.calls.append(tool_call(self._call, part, 100 * self._place + len(self.calls)))
+            return
+        if media := part.get("inlineData") or part.get("fileData"):
+            self._add_media(media, part)
+        elif part.get("thought"):
+            self.thoughts.append(part.get("text") or "")
+        elif (text := text_of(part)) is not None:
+            self.texts.append(text)
+        if part.get("thoughtSignature") and not media:
+            self.signature = part["thoughtSignature"]
+
+    def _add_media(self, media: dict[str, Any], part: dict[str, Any]) -> None:
+        if str(media.get("mimeType", "")).startswith("audio/"):
+            self.audio = audio_of(self._call, media)
+        else:
+            self.images.append(image_of(part, len(self.images)))
+
+    def message(self) -> dict[str, Any]:
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": "".join(self.texts) if self.texts else None,
+            "refusal": None,
+        }
+        if self.thoughts:
+            message["reasoning_content"] = "".join(self.thoughts)
+        if self.calls:
+            message["tool_calls"] = self.calls
+        if self.images:
+            message["images"] = self.images
+        if self.audio:
+            message["audio"] = self.audio
+        if self.signature:
+            message["extra_content"] = signed(self.signature)
+        return message
+
+
+def text_of(part: dict[str, Any]) -> str | None:
+    """The words of a part; code that Google ran, and its output, are shown as Markdown."""
+    if "text" in part:
+        return part["text"]
+    if code := part.get("executableCode"):
+        return f"\n```{str(code.get('language', '')).lower()}\n{str(code.get('code', '')).rstrip()}\n```\n"
+    if result := part.get("codeExecutionResult"):
+        return f"\n```\n{str(result.get('output', '')).rstrip()}\n```\n"
+    return None
+
+
+def tool_call(call: Call, part: dict[str, Any], place: int) -> dict[str, Any]:
+    asked = part["functionCall"]
+    made = {
+        "id": asked.get("id") or call_id(call, place),
+        "type": "function",
+        "function": {
+            "name": asked.get("name", ""),
+            "arguments": orjson.dumps(asked.get("args") or {}).decode(),
+        },
+    }
+    if part.get("thoughtSignature"):
+        made["extra_content"] = signed(part["thoughtSignature"])
+    return made
+
+
+def signed(signature: str) -> dict[str, Any]:
+    return {"google": {"thought_signature": signature}}
+
+
+def image_of(part: dict[str, Any], index: int) -> dict[str, Any]:
+    """`images` is what clients of image models read; the signature is needed to edit it in a later turn."""
+    inline = part.get("inlineData")
+    if inline:
+        url = f"data:{inline.get('mimeType', 'image/png')};base64,{inline.get('data', '')}"
+    else:
+        url = part["fileData"].get("fileUri", "")
+    image: dict[str, Any] = {"type": "image_url", "index": index, "image_url": {"url": url}}
+    if part.get("thoughtSignature"):
+        image["extra_content"] = signed(part["thoughtSignature"])
+    return image
+
+
+def audio_of(call: Call, media: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": f"audio_{call.request_id}",
+        "data": media.get("data", ""),
+        "expires_at": 0,
+        "transcript": "",
+    }
+
+
+def logprobs_of(candidate: dict[str, Any]) -> dict[str, Any] | None:
+    result = candidate.get("logprobsResult")
+    if not isinstance(result, dict):
+        return None
+    chosen = result.get("chosenCandidates") or []
+    tops = result.get("topCandidates") or []
+    content = []
+    for place, token in enumerate(chosen):
+        others = (tops[place].get("candidates") or []) if place < len(tops) else []
+        content.append(_token(token) | {"top_logprobs": [_token(other) for other in others]})
+    return {"content": content, "refusal": None}
+
+
+def _token(token: dict[str, Any]) -> dict[str, Any]:
+    text = token.get("token", "")
+    return {"token": text, "logprob": token.get("logProbability", 0.0), "bytes": list(text.encode())}
+
+
+def usage_json(tokens: chunks.Tokens) -> dict[str, Any]:
+    """OpenAI's usage object: completion_tokens include the thoughts, details say how many."""
+    usage = tokens.usage()
+    return {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.total,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cached,
+            "audio_tokens": tokens.of_modality("promptTokensDetails", "AUDIO"),
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.thinking,
+            "audio_tokens": tokens.of_modality("candidatesTokensDetails", "AUDIO"),
+        },
+    }

@@ -1,0 +1,88 @@
+"""OpenAI embeddings by way of batchEmbedContents: one vector for each input."""
+
+from __future__ import annotations
+
+import base64
+from array import array
+from sys import byteorder
+from typing import Any
+
+from pool.core.calls import Call, Usage
+from pool.core.dialects.gemini import media
+from pool.core.dialects.gemini.refusals import refuse
+
+CHARS_PER_TOKEN = 4
+
+
+def request_body(payload: dict[str, Any], model: str) -> dict[str, Any]:
+    """Several parts in one content would come back as one vector, so every input is a request of its own."""
+    inputs = inputs_of(payload.get("input"))
+    shared: dict[str, Any] = {"model": f"models/{model}"}
+    if payload.get("dimensions") is not None:
+        shared["outputDimensionality"] = payload["dimensions"]
+    google = payload.get("google") or (payload.get("extra_body") or {}).get("google") or {}
+    task = google.get("task_type") or payload.get("task_type")
+    if task:
+        shared["taskType"] = task
+    return {"requests": [shared | _entry(one, index) for index, one in enumerate(inputs)]}
+
+
+def inputs_of(stated: Any) -> list[Any]:
+    if isinstance(stated, str | dict):
+        return [stated]
+    if not isinstance(stated, list) or not stated:
+        raise refuse("input must be a string or a list of strings.", "input")
+    if any(isinstance(one, int) for one in stated):
+        raise refuse("Gemini takes text, no token numbers.", "input")
+    return stated
+
+
+def _entry(one: Any, index: int) -> dict[str, Any]:
+    where = f"input[{index}]"
+    if isinstance(one, dict):
+        # {"content": …, "task_type": …, "title": …}, as gateways to Google write it.
+        entry = {"content": {"parts": _parts(one.get("content", one.get("text")), where)}}
+        named = {"taskType": one.get("task_type"), "title": one.get("title")}
+        return entry | {name: value for name, value in named.items() if value}
+    return {"content": {"parts": _parts(one, where)}}
+
+
+def _parts(one: Any, where: str) -> list[dict[str, Any]]:
+    """A nested list is one input of several parts, text and pictures."""
+    listed = one if isinstance(one, list) else [one]
+    if not listed or not all(isinstance(text, str) for text in listed):
+        raise refuse("Gemini takes text, no token numbers.", where)
+    return [media.from_url(text, where, None) if text.startswith("data:") else {"text": text} for text in listed]
+
+
+def embeddings(call: Call, answer: dict[str, Any], model: str) -> tuple[dict[str, Any], Usage]:
+    """OpenAI's list. Raises `ValueError` where no vectors came."""
+    vectors = answer.get("embeddings")
+    if not isinstance(vectors, list) or not vectors:
+        raise ValueError("the answer has no embeddings")
+    payload = call.payload or {}
+    packed = payload.get("encoding_format") == "base64"
+    data = []
+    for index, vector in enumerate(vectors):
+        values = vector.get("values") or []
+        data.append({"object": "embedding", "index": index, "embedding": _packed(values) if packed else values})
+    usage = _usage(answer, payload)
+    counts = {"prompt_tokens": usage.input, "total_tokens": usage.input}
+    return {"object": "list", "data": data, "model": model, "usage": counts}, usage
+
+
+def _packed(values: list[float]) -> str:
+    """Little-endian float32 in base64, what OpenAI's SDKs ask for by default."""
+    numbers = array("f", values)
+    if byteorder == "big":
+        numbers.byteswap()
+    return base64.b64encode(numbers.tobytes()).decode()
+
+
+def _usage(answer: dict[str, Any], payload: dict[str, Any]) -> Usage:
+    """Most embedding models tell no usage; then four characters are taken for a token."""
+    stated = (answer.get("usageMetadata") or {}).get("promptTokenCount")
+    if isinstance(stated, int):
+        return Usage(input=stated)
+    texts = [text for text in inputs_of(payload.get("input", "")) if isinstance(text, str)]
+    return Usage(input=sum(-(-len(text) // CHARS_PER_TOKEN) or 1 for text in texts), estimated=True)

@@ -1,0 +1,194 @@
+"""An OpenAI chat request as a Gemini generateContent request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pool.core.calls import Call
+from pool.core.dialects.gemini.messages import Conversation
+from pool.core.dialects.gemini.refusals import refuse
+from pool.core.dialects.gemini.schema import as_gemini
+from pool.core.dialects.gemini.thinking import thinking_config
+from pool.core.dialects.gemini.tools import tool_config_of, tools_of
+from pool.core.dialects.settings import ConversionSettings
+
+SAMPLING = {
+    "temperature": "temperature",
+    "top_p": "topP",
+    "top_k": "topK",
+    "seed": "seed",
+    "logprobs": "responseLogprobs",
+    "top_logprobs": "logprobs",
+}
+"""The logprobs names are crossed: OpenAI's switch is Google's responseLogprobs, its number is logprobs."""
+
+PENALTIES = {"presence_penalty": "presencePenalty", "frequency_penalty": "frequencyPenalty"}
+MAX_STOPS = 5
+
+CATEGORIES = (
+    "HARM_CATEGORY_HATE_SPEECH",
+    "HARM_CATEGORY_SEXUALLY_EXPLICIT",
+    "HARM_CATEGORY_DANGEROUS_CONTENT",
+    "HARM_CATEGORY_HARASSMENT",
+    "HARM_CATEGORY_CIVIC_INTEGRITY",
+)
+BLOCK_NONE = [{"category": category, "threshold": "BLOCK_NONE"} for category in CATEGORIES]
+
+OUTSIDE_CONFIG = {
+    "safetysettings": "safetySettings",
+    "cachedcontent": "cachedContent",
+    "toolconfig": "toolConfig",
+}
+"""Members of `extra_body.google` that stand beside generationConfig; all others stand in it."""
+
+
+def request_body(payload: dict[str, Any], model: str, settings: ConversionSettings) -> dict[str, Any]:
+    """Raises `Fault` 400 naming the field for what cannot be carried over."""
+    conversation = Conversation(bare(model), settings.resolve)
+    conversation.add_all(payload.get("messages"))
+    body: dict[str, Any] = {"contents": conversation.contents}
+    if conversation.system:
+        body["systemInstruction"] = {"parts": conversation.system}
+    tools = tools_of(payload, model)
+    if tools:
+        body["tools"] = tools
+        if tool_config := tool_config_of(payload, tools):
+            body["toolConfig"] = tool_config
+    if settings.safety_preset == "off":
+        body["safetySettings"] = BLOCK_NONE
+    if config := generation_config(payload, bare(model), settings):
+        body["generationConfig"] = config
+    _apply_google(payload, body)
+    return body
+
+
+def bare(model: str) -> str:
+    return model.removeprefix("models/").removesuffix(":search")
+
+
+def payload_of(call: Call) -> dict[str, Any]:
+    payload = call.payload
+    if payload is None:
+        try:
+            payload = orjson.loads(call.body)
+        except orjson.JSONDecodeError as e:
+            raise refuse("The body is no JSON.", "body", "invalid_json") from e
+    if not isinstance(payload, dict):
+        raise refuse("The body must be a JSON object.", "body", "invalid_json")
+    return payload
+
+
+def generation_config(payload: dict[str, Any], model: str, settings: ConversionSettings) -> dict[str, Any]:
+    """Starts from a native generationConfig where the client sent one; OpenAI's own fields win."""
+    native = payload.get("generationConfig") or payload.get("generation_config")
+    config: dict[str, Any] = camel_keys(native) if isinstance(native, dict) else {}
+    config |= {theirs: payload[ours] for ours, theirs in SAMPLING.items() if payload.get(ours) is not None}
+    # Zero is OpenAI's default, and some models refuse any penalty at all.
+    config |= {theirs: payload[ours] for ours, theirs in PENALTIES.items() if payload.get(ours)}
+    limit = payload.get("max_completion_tokens")
+    limit = payload.get("max_tokens") if limit is None else limit
+    if limit is not None:
+        config["maxOutputTokens"] = limit
+    if payload.get("n") not in (None, 1):
+        config["candidateCount"] = payload["n"]
+    if stops := _stops(payload.get("stop")):
+        config["stopSequences"] = stops
+    _apply_format(payload.get("response_format"), config, model)
+    _apply_modalities(payload, config)
+    if thinking := thinking_config(payload, model, settings):
+        config["thinkingConfig"] = thinking
+    return config
+
+
+def _stops(stated: Any) -> list[str]:
+    stops = [stated] if isinstance(stated, str) else stated or []
+    if not isinstance(stops, list):
+        raise refuse("stop must be a string or a list of strings.", "stop")
+    return [stop for stop in stops if isinstance(stop, str) and stop][:MAX_STOPS]
+
+
+def _apply_format(stated: Any, config: dict[str, Any], model: str) -> None:
+    if stated is None:
+        return
+    kind = stated.get("type") if isinstance(stated, dict) else None
+    match kind:
+        case "text":
+            return
+        case "json_object":
+            config["responseMimeType"] = "application/json"
+        case "json_schema":
+            _apply_schema(stated.get("json_schema"), config, model)
+        case _:
+            raise refuse("response_format must be text, json_object or json_schema.", "response_format.type")
+
+
+def _apply_schema(stated: Any, config: dict[str, Any], model: str) -> None:
+    where = "response_format.json_schema"
+    if not isinstance(stated, dict):
+        raise refuse("json_schema must be an object.", where)
+    # responseSchema and responseJsonSchema exclude each other.
+    config.pop("responseSchema", None)
+    config.pop("responseJsonSchema", None)
+    config["responseMimeType"] = "application/json"
+    schema = stated.get("schema")
+    if schema is None:
+        return
+    if not isinstance(schema, dict):
+        raise refuse("schema must be an object.", f"{where}.schema")
+    field = as_gemini(schema, f"{where}.schema", model)
+    config["responseJsonSchema" if field.full else "responseSchema"] = field.schema
+    if isinstance(schema.get("enum"), list) and not field.full:
+        config["responseMimeType"] = "text/x.enum"
+
+
+def _apply_modalities(payload: dict[str, Any], config: dict[str, Any]) -> None:
+    modalities = payload.get("modalities")
+    if not isinstance(modalities, list):
+        return
+    named = [modality.upper() for modality in modalities if isinstance(modality, str)]
+    if named and named != ["TEXT"]:
+        # Google's speech models answer in one modality at a time.
+        config["responseModalities"] = ["AUDIO"] if "AUDIO" in named else named
+    audio = payload.get("audio")
+    voice = audio.get("voice") if isinstance(audio, dict) else None
+    if "AUDIO" in named and isinstance(voice, str) and voice[:1].isupper():
+        config["speechConfig"] = {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": voice}}}
+
+
+def _apply_google(payload: dict[str, Any], body: dict[str, Any]) -> None:
+    """`extra_body.google.*` wins over all else; OpenAI's SDK merges extra_body into the top level."""
+    extra = payload.get("extra_body")
+    nested = extra.get("google") if isinstance(extra, dict) else None
+    for google in (payload.get("google"), nested):
+        if not isinstance(google, dict):
+            continue
+        for name, value in google.items():
+            _apply_one(name, value, body)
+    for name in ("safety_settings", "safetySettings"):
+        if isinstance(payload.get(name), list):
+            body["safetySettings"] = payload[name]
+
+
+def _apply_one(name: str, value: Any, body: dict[str, Any]) -> None:
+    plain = name.replace("_", "").lower()
+    if plain in OUTSIDE_CONFIG:
+        body[OUTSIDE_CONFIG[plain]] = value
+    elif plain == "tools" and isinstance(value, list):
+        body["tools"] = [*body.get("tools", []), *value]
+    elif plain == "generationconfig" and isinstance(value, dict):
+        body.setdefault("generationConfig", {}).update(camel_keys(value))
+    elif plain not in ("tasktype", "title", "thoughtsignature", "thought"):
+        camel = camel_case(name)
+        body.setdefault("generationConfig", {})[camel] = camel_keys(value) if plain.endswith("config") else value
+
+
+def camel_case(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word[:1].upper() + word[1:] for word in rest)
+
+
+def camel_keys(value: Any) -> Any:
+    """One level is enough for what clients write in snake_case; schemas keep their own names."""
+    return {camel_case(name): inner for name, inner in value.items()} if isinstance(value, dict) else value

@@ -1,0 +1,246 @@
+"""A Gemini event stream as OpenAI chat completion chunks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from pool.core import sse
+from pool.core.calls import NO_USAGE, Call, Usage
+from pool.core.dialects.gemini import answer, chunks
+from pool.core.dialects.gemini.grounding import annotations_of
+from pool.core.dialects.gemini.partials import PartialCall
+from pool.core.dialects.passing import NOT_JSON, TOO_LARGE, bare_failure, failure_in
+
+SIMPLE_PART = {"text"}
+
+
+class _Choice:
+    """What one candidate said so far."""
+
+    __slots__ = ("calls", "finish", "images", "note", "partial", "texts")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.images = 0
+        self.finish: str | None = None
+        self.note: dict[str, Any] = {}
+        self.partial: PartialCall | None = None
+        self.texts: list[str] = []
+
+
+class ChatReader:
+    """Chunks as OpenAI sends them: one id, a role first, a finish last, usage only where asked, one [DONE].
+
+    The finish chunk waits for `end()`: STOP may come before the last chunk, and a finish reason must
+    remember the calls of earlier ones.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self.useful = False
+        self.finished = False
+        self.failure: bytes | None = None
+        self.usage: Usage = NO_USAGE
+        self._call = call
+        self._decoder = sse.Decoder()
+        self._tokens = chunks.Tokens()
+        self._choices: dict[int, _Choice] = {}
+        self._blocked: str | None = None
+        payload = call.payload or {}
+        options = payload.get("stream_options")
+        self._with_usage = isinstance(options, dict) and options.get("include_usage") is True
+        count = payload.get("n")
+        self._candidates = count if isinstance(count, int) else 1
+        self._head = b""
+        self._tail = b',"usage":null}\n\n' if self._with_usage else b"}\n\n"
+
+    def feed(self, piece: bytes) -> bytes:
+        if self.failure is not None:
+            return b""
+        try:
+            events = self._decoder.feed(piece)
+        except sse.EventTooLarge:
+            self.failure = TOO_LARGE
+            return b""
+        out: list[bytes] = []
+        for event in events:
+            self._read(event, out)
+            if self.failure is not None:
+                break
+        if not events and (pending := self._decoder.pending).rstrip().endswith((b"}", b"]")):
+            self._peek(pending)
+        return b"".join(out)
+
+    def end(self) -> bytes:
+        out: list[bytes] = []
+        for event in self._decoder.end():
+            self._read(event, out)
+        if self.failure is not None:
+            return b""
+        if not self._choices:
+            self._choice(0, out)
+        for index, choice in self._choices.items():
+            self._close(index, choice, out)
+        if self._with_usage:
+            out.append(self._head + b'"choices":[],"usage":' + orjson.dumps(answer.usage_json(self._tokens)))
+            out.append(b"}\n\n")
+        out.append(sse.DONE)
+        return b"".join(out)
+
+    def _peek(self, pending: bytes) -> None:
+        """An error without `data:` may never get its blank line, nor may the last event."""
+        if len(pending) > MAX_PEEK_BYTES:
+            return
+        for event in sse.events(pending.rstrip(b"\r\n")):
+            if event.bare:
+                self.failure = bare_failure(event.bare)
+            elif b"inish" in event.data or b"lockReason" in event.data:
+                self._peek_finish(event.data)
+
+    def _peek_finish(self, data: bytes) -> None:
+        try:
+            chunk = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return
+        finishes = [chunks.finish_of(candidate) for candidate in chunk.get("candidates") or ()]
+        if any(finishes) or chunks.block_of(chunk):
+            self.finished = True
+
+    def _read(self, event: sse.Event, out: list[bytes]) -> None:
+        if event.bare:
+            self.failure = bare_failure(event.bare) or NOT_JSON
+            return
+        if event.data in (b"", b"[DONE]"):
+            return
+        try:
+            chunk = orjson.loads(event.data)
+        except orjson.JSONDecodeError:
+            self.failure = NOT_JSON
+            return
+        self.failure = failure_in(chunk)
+        if self.failure is None and isinstance(chunk, dict):
+            self._chunk(chunk, out)
+
+    def _chunk(self, chunk: dict[str, Any], out: list[bytes]) -> None:
+        if not self._head:
+            self._head = self._make_head(chunk)
+        stated = chunk.get("usageMetadata")
+        if stated:
+            self._tokens.fields.update(stated)
+            self.usage = self._tokens.usage()
+        for candidate in chunk.get("candidates") or ():
+            self._candidate(candidate, out)
+        if not self.useful:
+            self.useful = chunks.commits(chunk)
+        block = chunks.block_of(chunk) if "promptFeedback" in chunk else None
+        if block and self._blocked is None:
+            self._block(chunk, out)
+
+    def _make_head(self, chunk: dict[str, Any]) -> bytes:
+        fixed = {
+            "id": answer.completion_id(self._call),
+            "object": "chat.completion.chunk",
+            "created": self._call.created,
+            "model": answer.model_name(self._call, chunk),
+            "system_fingerprint": None,
+        }
+        return b"data: " + orjson.dumps(fixed)[:-1] + b","
+
+    def _candidate(self, candidate: dict[str, Any], out: list[bytes]) -> None:
+        index = candidate.get("index", 0)
+        choice = self._choices.get(index) or self._choice(index, out)
+        logprobs = answer.logprobs_of(candidate) if "logprobsResult" in candidate else None
+        for part in chunks.parts_of(candidate):
+            if part.keys() == SIMPLE_PART:
+                if part["text"]:
+                    choice.texts.append(part["text"])
+                    self._emit(out, index, b'{"content":' + orjson.dumps(part["text"]) + b"}", logprobs)
+                    logprobs = None
+            else:
+                self._part(index, choice, part, out)
+        if "groundingMetadata" in candidate:
+            self._ground(index, choice, candidate, out)
+        finish = chunks.finish_of(candidate)
+        if finish:
+            choice.finish = finish
+            choice.note = answer.finish_note(candidate, finish)
+            self.finished = sum(1 for one in self._choices.values() if one.finish) >= self._candidates
+
+    def _part(self, index: int, choice: _Choice, part: dict[str, Any], out: list[bytes]) -> None:
+        if asked := part.get("functionCall"):
+            if choice.partial or "partialArgs" in asked or asked.get("willContinue"):
+                self._partial(index, choice, part, out)
+            else:
+                self._tool_call(index, choice, part, out)
+            return
+        delta: dict[str, Any] = {}
+        signature = part.get("thoughtSignature")
+        if media := part.get("inlineData") or part.get("fileData"):
+            if str(media.get("mimeType", "")).startswith("audio/"):
+                delta["audio"] = answer.audio_of(self._call, media)
+            else:
+                delta["images"] = [answer.image_of(part, choice.images)]
+                choice.images += 1
+                signature = None
+        elif part.get("thought"):
+            if part.get("text"):
+                delta["reasoning_content"] = part["text"]
+        elif text := answer.text_of(part):
+            choice.texts.append(text)
+            delta["content"] = text
+        if signature:
+            delta["extra_content"] = answer.signed(signature)
+        if delta:
+            self._emit(out, index, orjson.dumps(delta))
+
+    def _partial(self, index: int, choice: _Choice, part: dict[str, Any], out: list[bytes]) -> None:
+        """Arguments that come as patches are put together first: a call is never split."""
+        if choice.partial is None:
+            choice.partial = PartialCall()
+        choice.partial.add(part)
+        if not part["functionCall"].get("willContinue"):
+            whole, choice.partial = choice.partial.part(), None
+            self._tool_call(index, choice, whole, out)
+
+    def _tool_call(self, index: int, choice: _Choice, part: dict[str, Any], out: list[bytes]) -> None:
+        made = answer.tool_call(self._call, part, 100 * index + choice.calls)
+        delta = {"tool_calls": [{"index": choice.calls, **made}]}
+        choice.calls += 1
+        self._emit(out, index, orjson.dumps(delta))
+
+    def _ground(self, index: int, choice: _Choice, candidate: dict[str, Any], out: list[bytes]) -> None:
+        annotations = annotations_of(candidate, ["".join(choice.texts)])
+        if annotations:
+            self._emit(out, index, orjson.dumps({"annotations": annotations}))
+
+    def _block(self, chunk: dict[str, Any], out: list[bytes]) -> None:
+        self._blocked = chunks.block_of(chunk)
+        self.finished = True
+        choice = self._choices.get(0) or self._choice(0, out)
+        choice.finish = choice.finish or "PROHIBITED_CONTENT"
+        self._emit(out, 0, orjson.dumps({"refusal": answer.refusal_of(chunk)}))
+
+    def _choice(self, index: int, out: list[bytes]) -> _Choice:
+        choice = self._choices[index] = _Choice()
+        if not self._head:
+            self._head = self._make_head({})
+        self._emit(out, index, b'{"role":"assistant","content":"","refusal":null}')
+        return choice
+
+    def _close(self, index: int, choice: _Choice, out: list[bytes]) -> None:
+        if choice.partial is not None:
+            self._tool_call(index, choice, choice.partial.part(), out)
+            choice.partial = None
+        reason = answer.finish_reason(choice.finish, choice.calls > 0)
+        end = {"index": index, "delta": {}, "logprobs": None, "finish_reason": reason, **choice.note}
+        out.append(self._head + b'"choices":[' + orjson.dumps(end) + b"]" + self._tail)
+
+    def _emit(self, out: list[bytes], index: int, delta: bytes, logprobs: Any = None) -> None:
+        out.append(
+            b'%b"choices":[{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":null}]%b'
+            % (self._head, index, delta, orjson.dumps(logprobs) if logprobs else b"null", self._tail)
+        )
+
+
+MAX_PEEK_BYTES = 64 * 1024
