@@ -14,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import gevent
 import orjson
 from gevent.monkey import get_original
+from gevent.pool import Pool
 from gevent.threadpool import ThreadPool
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
@@ -25,6 +26,8 @@ T = TypeVar("T")
 # PostgreSQL: serialization failure, deadlock. The whole transaction is run again.
 RETRIED = {"40001", "40P01"}
 TRIES = 5
+POSTGRESQL_CONNECTIONS = 10
+NOT_HERE = "the database is asked from the thread that opened it, and not from within a function it runs"
 
 SQLITE_PRAGMAS = (
     "PRAGMA busy_timeout=5000",
@@ -69,8 +72,9 @@ class Database:
             self._reader = _Threads(self._sqlite(SQLITE_READER_PRAGMAS), 2, "BEGIN")
         else:
             engine = self._postgresql()
-            self._writer = _Greenlets(engine)
-            self._reader = _Greenlets(engine.execution_options(postgresql_readonly=True))
+            under_way = Pool(POSTGRESQL_CONNECTIONS)
+            self._writer = _Greenlets(engine, under_way)
+            self._reader = _Greenlets(engine.execution_options(postgresql_readonly=True), under_way)
 
     def read(self, fn: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return self._reader.run(_read, fn, args, kwargs)
@@ -120,9 +124,8 @@ class Database:
             self.url,
             pool_pre_ping=True,
             hide_parameters=True,
-            pool_size=5,
-            max_overflow=5,
-            pool_timeout=5,
+            pool_size=POSTGRESQL_CONNECTIONS // 2,
+            max_overflow=POSTGRESQL_CONNECTIONS - POSTGRESQL_CONNECTIONS // 2,
             json_serializer=_json,
             json_deserializer=orjson.loads,
             connect_args={
@@ -219,7 +222,7 @@ class _Threads(_Lane):
 
     def run(self, work: Callable[..., Any], *args: Any) -> Any:
         if _native_ident() != self._home:
-            raise RuntimeError("the database is asked from the thread that opened it, and not from within a function")
+            raise RuntimeError(NOT_HERE)
         if self._threads is None:
             self._threads = ThreadPool(self._size)
         return _result(self._threads.apply(_outcome, (self._work, work, *args)))
@@ -242,13 +245,16 @@ class _Threads(_Lane):
 
 
 class _Greenlets(_Lane):
-    """PostgreSQL: psycopg waits as gevent wants it. The greenlet of its own shields the work from its caller's end."""
+    """PostgreSQL: psycopg waits as gevent wants it. A greenlet of its own shields the work from its caller's end."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, under_way: Pool) -> None:
         self._engine = engine
+        self._under_way = under_way
 
     def run(self, work: Callable[..., Any], *args: Any) -> Any:
-        return _result(gevent.spawn(_outcome, self._work, work, *args).get())
+        if gevent.getcurrent() in self._under_way:
+            raise RuntimeError(NOT_HERE)
+        return _result(self._under_way.spawn(_outcome, self._work, work, *args).get())
 
     def _work(self, work: Callable[..., Any], *args: Any) -> Any:
         for left in reversed(range(TRIES)):
@@ -262,6 +268,7 @@ class _Greenlets(_Lane):
         raise AssertionError("unreachable")
 
     def close(self) -> None:
+        self._under_way.join()
         self._engine.dispose()
 
 

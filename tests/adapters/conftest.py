@@ -1,0 +1,135 @@
+"""Real databases for the tests of the adapters: SQLite in a temporary folder, PostgreSQL where there is one."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url, text
+
+from pool.adapters.database import Database
+from pool.adapters.tables import db
+
+PORT = 54329
+
+
+def answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def create_tables(url):
+    database = Database(url)
+    database.write(lambda session: db.metadata.create_all(session.connection()))
+    database.close()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path):
+    return f"sqlite:///{tmp_path}/pool.sqlite"
+
+
+@pytest.fixture(scope="session")
+def sqlite_with_tables(tmp_path_factory):
+    file = tmp_path_factory.mktemp("template") / "pool.sqlite"
+    create_tables(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def database(sqlite_url, sqlite_with_tables, tmp_path):
+    """A `Database` over a fresh SQLite file that has every table."""
+    shutil.copy(sqlite_with_tables, tmp_path / "pool.sqlite")
+    database = Database(sqlite_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory):
+    """The URL of a server: TEST_DATABASE_URL, the one on port 5432, or one started from a `postgres` on PATH."""
+    if configured := os.environ.get("TEST_DATABASE_URL"):
+        yield make_url(configured).set(drivername="postgresql")
+    elif answers(5432):
+        yield make_url("postgresql://root@127.0.0.1:5432/postgres")
+    elif shutil.which("postgres") and shutil.which("initdb"):
+        yield from _started(tmp_path_factory.mktemp("postgres"))
+    elif os.environ.get("CI") == "true":
+        pytest.fail("no PostgreSQL: set TEST_DATABASE_URL or put `postgres` and `initdb` on PATH")
+    else:
+        pytest.skip("no PostgreSQL: TEST_DATABASE_URL unset, port 5432 silent, no `postgres` on PATH")
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """An empty scratch database, dropped afterwards."""
+    with scratch_postgres(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_with_tables(postgres_server):
+    with scratch_postgres(postgres_server) as url:
+        create_tables(url)
+        yield url
+
+
+@contextmanager
+def scratch_postgres(server):
+    name = f"keypool_{secrets.token_hex(6)}"
+    with psycopg.connect(server.render_as_string(hide_password=False), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        yield server.set(drivername="postgresql+psycopg", database=name).render_as_string(False)
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_url(request):
+    return request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request):
+    """A `Database` with every table, all of them empty, on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("database")
+        return
+    database = Database(request.getfixturevalue("postgres_with_tables"))
+    yield database
+    everything = ", ".join(db.metadata.tables)
+    database.write(lambda session: session.execute(text(f"TRUNCATE {everything} RESTART IDENTITY")) and None)
+    database.close()
+
+
+def _started(folder: Path):
+    # PostgreSQL refuses to run as root, so it runs as nobody there, in a folder nobody may reach.
+    user = "nobody" if os.geteuid() == 0 else None
+    home = folder / "data"
+    home.mkdir()
+    if user:
+        shutil.chown(home, user)
+        for parent in (folder, *folder.parents[:3]):
+            parent.chmod(parent.stat().st_mode | 0o011)
+    initdb = ["initdb", "-D", home, "-U", "root", "-A", "trust", "--no-sync"]
+    subprocess.run(initdb, check=True, user=user, cwd=home, stdout=subprocess.DEVNULL)
+    options = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+    command = ["postgres", "-D", home, "-p", str(PORT), *options]
+    server = subprocess.Popen(command, user=user, cwd=home, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 20
+        while not answers(PORT):
+            assert time.monotonic() < deadline, "the started PostgreSQL does not answer"
+            time.sleep(0.1)
+        yield make_url(f"postgresql://root@127.0.0.1:{PORT}/postgres")
+    finally:
+        server.terminate()
+        server.wait()
