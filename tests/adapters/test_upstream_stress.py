@@ -29,7 +29,7 @@ from tests.upstream import (
 )
 
 CONCURRENCY = 50
-RUN_S = 6.0
+RUN_S = 4.0
 GOOD_AT_LEAST = 3000
 
 

@@ -18,7 +18,7 @@ from gevent.server import StreamServer
 from pool.adapters.upstream import Upstream
 from pool.core.calls import Timeouts
 from pool.core.faults import Broken, CannotConnect
-from tests.adapters.upstream_kit import target
+from tests.adapters.upstream_kit import HttpProxy, target
 from tests.upstream import (
     ScriptedUpstream,
     answer,
@@ -117,6 +117,16 @@ def test_a_certificate_that_does_not_verify_sees_no_request(authority, flaw):
             ask(engine, server)
         assert "AIzaSecret" not in str(caught.value)
         assert server.requests == [] and engine.open_connections() == 0
+
+
+def test_a_tunnel_through_a_proxy_is_verified_end_to_end(authority):
+    ca_file, server_context = authority
+    with ScriptedUpstream(OK, tls=server_context()) as server, HttpProxy() as proxy, _quiet_hub():
+        assert ask(Upstream(ca_file), server, proxy_url=proxy.url) == b"fine"
+        assert proxy.asked == [f"CONNECT localhost:{server.port}"]
+        with pytest.raises(CannotConnect):
+            ask(Upstream(), server, proxy_url=proxy.url)
+        assert len(server.requests) == 1
 
 
 def test_the_environment_cannot_add_trust(authority, monkeypatch):

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
+
+import gevent
+from gevent import socket
+from gevent.server import StreamServer
 
 from pool.adapters.upstream import Upstream
 from pool.core.calls import Target, Timeouts
@@ -34,3 +39,50 @@ def both(script: Action | Behaviour | None = None, **options: Any) -> Iterator[t
             yield server, engine
     finally:
         engine.close()
+
+
+class HttpProxy:
+    """An HTTP proxy: tunnels for CONNECT, absolute URLs for the rest."""
+
+    def __enter__(self):
+        self.asked, self.credentials, self.refuses = [], [], False
+        self._server = StreamServer(("127.0.0.1", 0), self._serve)
+        self._server.start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        return self
+
+    def __exit__(self, *_):
+        self._server.stop(timeout=0)
+
+    def _serve(self, client, _address):
+        kept = b""
+        while b"\r\n\r\n" not in kept:
+            kept += client.recv(65536)
+        head, rest = kept.split(b"\r\n\r\n", 1)
+        first, *lines = head.decode().split("\r\n")
+        method, url, _ = first.split(" ")
+        self.asked.append(f"{method} {url}")
+        self.credentials += [v for n, _, v in (line.partition(": ") for line in lines) if n == "Proxy-Authorization"]
+        if self.refuses:
+            return client.sendall(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+        parts = urlsplit(url if "://" in url else f"//{url}")
+        onward = socket.create_connection((parts.hostname, parts.port))
+        if method == "CONNECT":
+            client.sendall(b"HTTP/1.1 200 Go\r\n\r\n")
+        else:
+            lines = [line for line in lines if not line.startswith("Proxy-")]
+            path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+            onward.sendall("\r\n".join([f"{method} {path} HTTP/1.1", *lines]).encode() + b"\r\n\r\n" + rest)
+        both_ways = [gevent.spawn(_copy, client, onward), gevent.spawn(_copy, onward, client)]
+        gevent.joinall(both_ways, count=1)
+        gevent.killall(both_ways)
+        onward.close()
+        return None
+
+
+def _copy(source, sink):
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+    except OSError:
+        return

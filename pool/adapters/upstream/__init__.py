@@ -42,7 +42,7 @@ class Upstream:
 
     def start(self, target: Target) -> Exchange | ProxiedExchange:
         """Connect, or reuse a connection, and send. Raises `CannotConnect`, `Broken` and `TimedOut`."""
-        if target.proxy_url is not None:
+        if target.proxy_url:
             return ProxiedExchange(target, self._tls, self.unpacked_limit_bytes)
         return Exchange(self, head_of(target.method, target.url, target.headers), target)
 
