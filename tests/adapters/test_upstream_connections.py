@@ -214,6 +214,23 @@ def test_closing_while_waiting_does_not_send_again():
         assert len(server.requests) == 2
 
 
+def test_closing_while_connecting_again_ends_the_exchange():
+    with both(in_turn(OK, close_before_head(), OK)) as (server, engine):
+        assert ask(engine, server) == b"fine"
+        exchange = engine.start(target(server))
+        connect = engine.connections.connect
+
+        def slowly(*given):
+            exchange.close()
+            return connect(*given)
+
+        engine.connections.connect = slowly
+        with pytest.raises(Broken):
+            exchange.wait()
+        assert engine.open_connections() == 0
+        assert len(server.requests) == 2
+
+
 def test_a_server_that_went_away_after_a_kept_connection_is_broken_not_unreachable():
     with both(in_turn(OK, close_before_head())) as (server, engine):
         assert ask(engine, server) == b"fine"
@@ -280,6 +297,22 @@ def test_the_next_address_is_tried():
     with both(OK, resolver=resolver) as (server, engine):
         assert ask(engine, f"http://upstream.test:{server.port}/") == b"fine"
         assert server.requests[0].headers["host"] == f"upstream.test:{server.port}"
+
+
+def test_an_address_that_swallows_packets_costs_its_share_once():
+    with _full_listener() as full, both(then_close(OK)) as (server, _engine):
+
+        def getaddrinfo(*_):
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", p)) for p in (full, server.port)]
+
+        engine = Upstream(resolver=Resolver(getaddrinfo=getaddrinfo))
+        times = [time.monotonic()]
+        for _ in range(2):
+            assert ask(engine, "http://upstream.test/", timeouts=Timeouts(connect_s=0.2)) == b"fine"
+            server.wait_until(lambda: server.connections[-1].socket is None)
+            times.append(time.monotonic())
+        assert 0.09 < times[1] - times[0] < 0.19
+        assert times[2] - times[1] < 0.05
 
 
 def test_connecting_has_one_deadline_over_all_addresses_and_each_gets_a_share():

@@ -93,11 +93,15 @@ class Connections:
             # A share each: one address that swallows packets must not eat the time of the others.
             share = now + (deadline - now) / left
             try:
-                return self._connect_to(origin, address, share)
+                connection = self._connect_to(origin, address, share)
             except ssl.SSLError as e:
                 raise CannotConnect(f"TLS was refused ({e.reason or 'cut'})") from e
             except OSError as e:
                 failure = e
+            else:
+                if address is not addresses[0]:
+                    self._resolver.prefer(origin.host, origin.port, address)
+                return connection
         self._resolver.forget(origin.host, origin.port)
         raise CannotConnect(f"no connection ({errno.errorcode.get(failure.errno or 0, 'closed')})") from failure
 

@@ -131,6 +131,9 @@ class Exchange:
         target = self._target
         if connection is None:
             connection = self._upstream.connections.connect(self._head.origin, target.timeouts.connect_s)
+            if self._closed:  # by another greenlet, while this one connected again
+                connection.close()
+                raise Broken("the exchange is closed")
         self._connection = connection
         self._message = Message(target.method)
         self._partly_sent = False

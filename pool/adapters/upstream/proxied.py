@@ -107,6 +107,8 @@ class ProxiedExchange:
 
     def _next(self, phase: str, silence_s: float, patience_s: float | None) -> Any:
         """What the carrier brings next; None when patience ended first."""
+        if self._closed:
+            raise Broken("the exchange is closed")
         silence_ends = self._heard_at + silence_s
         patience_ends = inf if patience_s is None else monotonic() + patience_s
         try:

@@ -44,6 +44,12 @@ class Resolver:
             return self._look_up(name)
         raise CannotConnect("the upstream's name was not resolved in time")
 
+    def prefer(self, host: str, port: int, address: Address) -> None:
+        """Offer this address first from now on: one before it did not answer."""
+        until, addresses = self._known.get((host, port), (0.0, []))
+        if address in addresses:
+            self._known[host, port] = (until, [address, *(a for a in addresses if a != address)])
+
     def forget(self, host: str, port: int) -> None:
         """Ask again next time: none of its addresses answered."""
         self._known.pop((host, port), None)
