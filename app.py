@@ -157,7 +157,7 @@ def _assemble(boot: Environment) -> Keypool:
         upstream=upstream,
         relay=relay,
         models=models,
-        proxy=Proxy(access, relay, models, settings),
+        proxy=Proxy(access, relay, models, settings, time.time),
         spool=spool,
         recorder=recorder,
         chores=_chores(spool, recorder, state),
@@ -208,7 +208,9 @@ def _settle_password(keypool: Keypool) -> None:
     elif not stored:
         made_up = secrets.token_urlsafe(12)
         keypool.database.write(queries.set_password, keypool.passwords.encode(made_up))
-        sys.stdout.write(f"\n  The admin password is  {made_up}\n  It is shown this once; change it when signed in.\n\n")
+        sys.stdout.write(
+            f"\n  The admin password is  {made_up}\n  It is shown this once; change it when signed in.\n\n"
+        )
         sys.stdout.flush()
 
 

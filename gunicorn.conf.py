@@ -19,7 +19,11 @@ from pool.environment import read_environment
 
 environment = read_environment(os.environ, ROOT)
 
-bind = f"{environment.host}:{environment.port}" if ":" not in environment.host else f"[{environment.host}]:{environment.port}"
+bind = (
+    f"{environment.host}:{environment.port}"
+    if ":" not in environment.host
+    else f"[{environment.host}]:{environment.port}"
+)
 workers = environment.workers
 worker_class = "pool.web.worker.Worker"
 worker_connections = 8000  # above any stream count one worker carries; heads and idle connections have deadlines
@@ -40,6 +44,7 @@ errorlog = "-"
 loglevel = environment.log_level or "info"
 logger_class = "pool.web.logs.RedactingLogger"
 proc_name = "keypool"
+umask = 0o077  # the database and its journal are nobody else's to read
 
 
 def on_starting(server):

@@ -94,7 +94,9 @@ def _check(environment: Environment) -> None:
             "WEB_CONCURRENCY: more than one worker needs DATABASE_URL (postgresql+psycopg://…) and REDIS_URL (redis://…)."
         )
     if not sqlite and not (environment.secret_key and environment.encryption_secret):
-        raise BadStart("With PostgreSQL set SECRET_KEY and KEY_ENCRYPTION_SECRET: no instance keeps them for the others.")
+        raise BadStart(
+            "With PostgreSQL set SECRET_KEY and KEY_ENCRYPTION_SECRET: no instance keeps them for the others."
+        )
 
 
 def _whole(name: str, text: str, low: int, high: int) -> int:
@@ -112,4 +114,6 @@ def _url(name: str, text: str | None) -> str | None:
 
 
 def _list(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part for part in (piece.strip() for piece in text.replace("\n", ",").split(",")) if part))
+    return tuple(
+        dict.fromkeys(part for part in (piece.strip() for piece in text.replace("\n", ",").split(",")) if part)
+    )

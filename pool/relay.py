@@ -50,7 +50,7 @@ class Exchange(Protocol):
 
 
 class Upstream(Protocol):
-    def start(self, target: Target) -> Exchange: ...
+    def start(self, target: Target, /) -> Exchange: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,9 +328,7 @@ class _Run:
 
     # -- one attempt ----------------------------------------------------------------------------------------
 
-    def _begin(
-        self, key: Key, provider: Provider, rotation: Rotation, why: str, skipped: dict[str, int]
-    ) -> _Attempt:
+    def _begin(self, key: Key, provider: Provider, rotation: Rotation, why: str, skipped: dict[str, int]) -> _Attempt:
         started_ms = int((self.relay.monotonic() - self.began) * 1000)
         record = AttemptRecord(key.id, provider.slug, why, started_ms, skipped)
         self.record.attempts.append(record)

@@ -25,34 +25,88 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("rotation_strategy", "round_robin", "", "How the next key is chosen where a pool says nothing.",
-            choices=POLICIES, aliases=("load_balance_strategy",)),
-    Setting("max_attempts", 50, "keys", "The most keys one request may try.", low=1, high=1000,
-            aliases=("max_retries",)),
-    Setting("max_errors_threshold", 5, "errors", "Errors blamed on a key, without a success between, that cool it "
-            "down.", low=1, high=1000),
-    Setting("error_reset_interval", 3600, "s", "The window of that count, and how long the key then cools down.",
-            low=1, high=604_800),
-    Setting("cooldown_hours", 24.0, "h", "How long a key rests after spent credit or a switched-off service.",
-            low=0.01, high=720),
-    Setting("quota_reset", "pacific", "", "When daily quotas come back: `pacific` (midnight in Los Angeles) or "
-            "`HH:MM UTC`."),
+    Setting(
+        "rotation_strategy",
+        "round_robin",
+        "",
+        "How the next key is chosen where a pool says nothing.",
+        choices=POLICIES,
+        aliases=("load_balance_strategy",),
+    ),
+    Setting(
+        "max_attempts", 50, "keys", "The most keys one request may try.", low=1, high=1000, aliases=("max_retries",)
+    ),
+    Setting(
+        "max_errors_threshold",
+        5,
+        "errors",
+        "Errors blamed on a key, without a success between, that cool it down.",
+        low=1,
+        high=1000,
+    ),
+    Setting(
+        "error_reset_interval",
+        3600,
+        "s",
+        "The window of that count, and how long the key then cools down.",
+        low=1,
+        high=604_800,
+    ),
+    Setting(
+        "cooldown_hours",
+        24.0,
+        "h",
+        "How long a key rests after spent credit or a switched-off service.",
+        low=0.01,
+        high=720,
+    ),
+    Setting(
+        "quota_reset", "pacific", "", "When daily quotas come back: `pacific` (midnight in Los Angeles) or `HH:MM UTC`."
+    ),
     Setting("retry_unsure", True, "", "Try another key where an upstream broke off before any content came."),
     Setting("max_queue_s", 0.0, "s", "How long a request may wait for a key that recovers soon.", low=0, high=60),
     Setting("request_deadline_s", 60.0, "s", "No new attempt starts after this.", low=1, high=3600),
     Setting("connect_timeout_s", 5.0, "s", "To connect to an upstream, over all its addresses.", low=0.1, high=120),
-    Setting("first_byte_timeout_s", 120.0, "s", "From the sent request to the head of a streamed answer; plain "
-            "answers have five times as long.", low=1, high=3600),
-    Setting("idle_timeout_s", 120.0, "s", "Between two pieces of an answer.", low=1, high=3600,
-            aliases=("request_timeout",)),
-    Setting("heartbeat_s", 15.0, "s", "Silence in a stream after which a blank line is sent; 0 switches it off.",
-            low=0, high=300),
-    Setting("stream_mode", "passthrough", "", "How streams are paced.",
-            choices=("passthrough", "fake", "adaptive", "char", "batch")),
-    Setting("safety_preset", "off", "", "Gemini's safety settings where a converted request names none: `off` "
-            "(nothing blocked) or `google_default`.", choices=("off", "google_default")),
-    Setting("unknown_model_policy", "passthrough", "", "A model no provider of the pool is known for: send it on, "
-            "take the default model, or refuse.", choices=("passthrough", "default", "reject")),
+    Setting(
+        "first_byte_timeout_s",
+        120.0,
+        "s",
+        "From the sent request to the head of a streamed answer; plain answers have five times as long.",
+        low=1,
+        high=3600,
+    ),
+    Setting(
+        "idle_timeout_s", 120.0, "s", "Between two pieces of an answer.", low=1, high=3600, aliases=("request_timeout",)
+    ),
+    Setting(
+        "heartbeat_s",
+        15.0,
+        "s",
+        "Silence in a stream after which a blank line is sent; 0 switches it off.",
+        low=0,
+        high=300,
+    ),
+    Setting(
+        "stream_mode",
+        "passthrough",
+        "",
+        "How streams are paced.",
+        choices=("passthrough", "fake", "adaptive", "char", "batch"),
+    ),
+    Setting(
+        "safety_preset",
+        "off",
+        "",
+        "Gemini's safety settings where a converted request names none: `off` (nothing blocked) or `google_default`.",
+        choices=("off", "google_default"),
+    ),
+    Setting(
+        "unknown_model_policy",
+        "passthrough",
+        "",
+        "A model no provider of the pool is known for: send it on, take the default model, or refuse.",
+        choices=("passthrough", "default", "reject"),
+    ),
     Setting("default_model_name", "gemini-2.5-flash", "", "The model of `unknown_model_policy = default`."),
     Setting("allow_anonymous", False, "", "Calls without a known client key use the pool `default`."),
     Setting("allow_byok", False, "", "A caller's own upstream key goes through as it is."),
@@ -60,15 +114,28 @@ SETTINGS = (
     Setting("model_cache_ttl_s", 3600, "s", "How long a pool's list of models is kept.", low=1, high=604_800),
     Setting("enable_usage_tracking", True, "", "Write a row for every request."),
     Setting("usage_retention_days", 30, "d", "How long request rows are kept.", low=1, high=3650),
-    Setting("thinking_enabled", True, "", "Let Gemini models think where a converted request says nothing.",),
-    Setting("thinking_budget", -1, "tokens", "Their thinking budget then; -1 leaves it to the model.", low=-1,
-            high=65_536),
+    Setting(
+        "thinking_enabled",
+        True,
+        "",
+        "Let Gemini models think where a converted request says nothing.",
+    ),
+    Setting(
+        "thinking_budget", -1, "tokens", "Their thinking budget then; -1 leaves it to the model.", low=-1, high=65_536
+    ),
     Setting("include_thoughts", False, "", "Return thoughts (`reasoning_content`) where a request does not ask."),
-    Setting("rate_limit_requests", 60, "requests", "New client keys: requests in one window; 0 = no limit.", low=0,
-            high=1_000_000),
+    Setting(
+        "rate_limit_requests",
+        60,
+        "requests",
+        "New client keys: requests in one window; 0 = no limit.",
+        low=0,
+        high=1_000_000,
+    ),
     Setting("rate_limit_window", 60, "s", "The window of that limit.", low=1, high=86_400),
-    Setting("graceful_timeout_s", 120, "s", "How long a stopping server lets streams finish.", boot=True, low=1,
-            high=3600),
+    Setting(
+        "graceful_timeout_s", 120, "s", "How long a stopping server lets streams finish.", boot=True, low=1, high=3600
+    ),
     Setting("log_level", "info", "", "What the log tells.", choices=("debug", "info", "warning", "error")),
     Setting("max_body_mb", 50, "MB", "The largest request body.", low=1, high=1024),
 )

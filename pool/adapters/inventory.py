@@ -390,7 +390,7 @@ def _add_keys(
     session: Session, vault: Vault, keys: list[NewKey], pool_id: int, origin: str, who: str, now: float
 ) -> list[Taken]:
     revision = next_revision(session)
-    providers = dict(session.execute(select(tables.Provider.slug, tables.Provider.id)).tuples().all())
+    providers = dict(session.execute(select(tables.Provider.slug, tables.Provider.id)).all())
     batch = tables.Import(at=now, who=who, origin=origin, pool_id=pool_id)
     session.add(batch)
     session.flush()

@@ -47,7 +47,7 @@ class Preferences:
 
 
 def _stored(session: Session) -> dict[str, Any]:
-    return dict(session.execute(select(tables.Setting.name, tables.Setting.value)).tuples().all())
+    return dict(session.execute(select(tables.Setting.name, tables.Setting.value)).all())
 
 
 def _store(session: Session, values: Mapping[str, Any], now: float) -> None:

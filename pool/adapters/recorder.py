@@ -56,7 +56,7 @@ class Recorder:
 
 def _positions(session: Session) -> dict[str, int]:
     rows = session.execute(select(tables.SpoolPosition.file, tables.SpoolPosition.offset))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def _forget(session: Session, files: list[str]) -> None:

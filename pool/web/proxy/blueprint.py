@@ -18,14 +18,15 @@ class VersionConverter(BaseConverter):
     regex = VERSION
 
 
-def mount(app: Flask) -> None:
-    app.url_map.converters["version"] = VersionConverter
-    for number, (rule, method, operation) in enumerate(RULES):
-        proxy_rule = {"endpoint": f"{operation}_{number}", "view_func": serve, "methods": [method]}
-        proxy.add_url_rule(rule, **proxy_rule)  # type: ignore[arg-type]
-    app.register_blueprint(proxy)
-
-
 def serve(**_: Any) -> Response:
     """Every client route is this view: the door reads path and credential itself."""
     return Response.from_app(current_app.extensions["keypool"].proxy, request.environ)
+
+
+for _number, (_rule, _method, _operation) in enumerate(RULES):
+    proxy.add_url_rule(_rule, f"{_operation}_{_number}", serve, methods=[_method])
+
+
+def mount(app: Flask) -> None:
+    app.url_map.converters["version"] = VersionConverter
+    app.register_blueprint(proxy)

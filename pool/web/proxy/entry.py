@@ -49,12 +49,18 @@ class Proxy:
     """Serves the client routes. Handed everything it needs; knows no Flask, no request globals."""
 
     def __init__(
-        self, access: Access, relay: Relay, models: ModelList, settings: Callable[[], Settings]
+        self,
+        access: Access,
+        relay: Relay,
+        models: ModelList,
+        settings: Callable[[], Settings],
+        clock: Callable[[], float],
     ) -> None:
         self._access = access
         self._relay = relay
         self._models = models
         self._settings = settings
+        self._clock = clock
 
     def first(self, pages: WSGI) -> WSGI:
         """A WSGI app that serves client routes itself and hands everything else to `pages`.
@@ -86,7 +92,7 @@ class Proxy:
         try:
             answer = self._answer(found, environ, request_id, dialect)
         except Fault as fault:
-            if not environ.get("keypool.body_read"):
+            if not environ.get("keypool.body_read") and _has_body(environ):
                 _close_after(start_response)
             answer = _refusal(dialect, fault)
         except ClientGone:
@@ -140,6 +146,7 @@ class Proxy:
             without_credentials(environ.get("QUERY_STRING", "")),
             tuple((name, environ[field]) for field, name in _PASSED_UP.items() if field in environ),
             found.version if dialect == GEMINI else None,
+            created=int(self._clock()),
         )
 
     def _named_model(self, payload: Mapping[str, Any]) -> str:
@@ -295,6 +302,10 @@ class _Body:
 
     def close(self) -> None:
         self._answer.close()
+
+
+def _has_body(environ: Mapping[str, Any]) -> bool:
+    return environ.get("CONTENT_LENGTH", "0") not in ("", "0") or "HTTP_TRANSFER_ENCODING" in environ
 
 
 def _close_after(start_response: StartResponse) -> None:

@@ -1,0 +1,22 @@
+"""Fixtures of the whole suite: an app in this process (`house`), and a scripted upstream behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.house import House, make_template, open_house
+
+
+@pytest.fixture(scope="session")
+def instance_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_template(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+def house(instance_template: Path, tmp_path: Path) -> Iterator[House]:
+    """The app with an empty pool `default`."""
+    with open_house(instance_template, tmp_path / "instance") as house:
+        yield house
