@@ -159,14 +159,14 @@ def test_silence_is_counted_over_several_impatient_reads():
             while exchange.read1(0.03) is None:
                 silent_reads += 1
         assert caught.value.phase == "idle"
-        assert 2 <= silent_reads <= 4
+        assert 1 <= silent_reads <= 4
         server.wait_until(lambda: server.requests[0].client_closed_at)
 
 
 def test_a_stream_may_last_longer_than_its_idle_time():
-    with both(sse(range(6), delay_s=0.05)) as (server, engine):
-        exchange = engine.start(target(server, timeouts=Timeouts(1, 1, 0.15)))
-        assert exchange.read(1000).count(b"data:") == 6
+    with both(sse(range(8), delay_s=0.05)) as (server, engine):
+        exchange = engine.start(target(server, timeouts=Timeouts(1, 1, 0.3)))
+        assert exchange.read(1000).count(b"data:") == 8
 
 
 def test_what_came_while_nobody_read_is_not_silence():

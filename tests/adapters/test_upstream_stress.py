@@ -29,8 +29,9 @@ from tests.upstream import (
 )
 
 CONCURRENCY = 50
-RUN_S = 4.0
-GOOD_AT_LEAST = 3000
+GOOD_ENOUGH = 4000
+GOOD_AT_LEAST = 2500
+RUN_AT_MOST_S = 12.0
 
 
 @dataclass
@@ -46,21 +47,22 @@ def test_no_answer_reaches_another_request_whatever_is_killed_when():
     tally = Tally()
     with both(_mischief(chance), idle_per_origin=20) as (server, engine):
         numbers = itertools.count()
-        ends = time.monotonic() + RUN_S
+        ends = time.monotonic() + RUN_AT_MOST_S
         workers = [gevent.spawn(_work, engine, server, numbers, ends, chance, tally) for _ in range(CONCURRENCY)]
         gevent.joinall(workers, raise_error=True)
         assert tally.mixed == []
         assert tally.good >= GOOD_AT_LEAST
         assert min(tally.killed, tally.failed) > 100
         # Reuse is what makes mixing possible: without it this test would prove nothing.
-        assert len(server.connections) < len(server.requests) / 2
+        reused = len(server.requests) - len(server.connections)
+        assert reused > 1000
         assert engine.open_connections() == engine.idle_connections() <= 20
         server.wait_until(lambda: server.open_connections <= 20)
 
 
 def _work(engine, server, numbers, ends, chance, tally):
     """Ask again and again, each time in a greenlet that may be killed at any moment."""
-    while time.monotonic() < ends:
+    while tally.good < GOOD_ENOUGH and time.monotonic() < ends:
         asking = gevent.spawn(_ask, engine, server, f"token-{next(numbers)}", chance, tally)
         if chance.random() < 0.3:
             gevent.sleep(chance.random() * 0.012)
