@@ -205,7 +205,22 @@ def test_a_checkpoint_empties_the_wal(database, tmp_path):
     assert (tmp_path / "pool.sqlite-wal").stat().st_size > 0
     database.checkpoint()
     assert (tmp_path / "pool.sqlite-wal").stat().st_size == 0
+
+
+def test_open_readers_learn_of_fresh_statistics(database):
+    """Without statistics SQLite walks this table by key, all of it, to group one day's rows."""
+    hours = [{"hour": n, "pool_id": 1, "key_id": n % 500, "client_key_id": 1, "model": "m"} for n in range(2000)]
+    database.write(lambda session: session.execute(db.metadata.tables["usage_hourly"].insert(), hours) and None)
+    grouped = "SELECT key_id, model, sum(requests) FROM usage_hourly WHERE hour > 1976 GROUP BY key_id, model"
+
+    def plan(session):
+        return session.execute(text(f"EXPLAIN QUERY PLAN {grouped}")).first()[3]
+
+    gevent.joinall([gevent.spawn(database.read, plan) for _ in range(4)], raise_error=True)
     database.optimize()
+    plans = [gevent.spawn(database.read, plan) for _ in range(4)]
+    gevent.joinall(plans, raise_error=True)
+    assert all("PRIMARY KEY (hour>?)" in one.value for one in plans)
 
 
 def test_asking_from_within_a_function_is_an_error_not_a_deadlock(either):
