@@ -9,6 +9,7 @@ import gevent
 import pytest
 from gevent import socket
 
+from pool.adapters.upstream.resolver import Resolver
 from pool.core.calls import Timeouts
 from pool.core.faults import Broken, CannotConnect, TimedOut
 from tests.adapters.upstream_kit import HttpProxy, both, target
@@ -58,6 +59,20 @@ def test_the_proxys_credentials_go_to_the_proxy_only(proxy):
     with both(OK) as (server, engine):
         url = proxy.url.replace("http://", "http://me:secret@")
         assert engine.start(target(server, proxy_url=url)).read(10) == b"fine"
+        assert proxy.credentials == ["Basic bWU6c2VjcmV0"]
+
+
+def test_the_proxys_name_is_looked_up_by_our_own_resolver(proxy):
+    asked = []
+
+    def getaddrinfo(host, port, *_):
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    with both(OK, resolver=Resolver(getaddrinfo=getaddrinfo)) as (server, engine):
+        url = proxy.url.replace("http://127.0.0.1", "http://me:secret@proxy.test")
+        assert engine.start(target(server, proxy_url=url)).read(10) == b"fine"
+        assert asked == ["proxy.test"]
         assert proxy.credentials == ["Basic bWU6c2VjcmV0"]
 
 

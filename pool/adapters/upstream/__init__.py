@@ -43,7 +43,7 @@ class Upstream:
     def start(self, target: Target) -> Exchange | ProxiedExchange:
         """Connect, or reuse a connection, and send. Raises `CannotConnect`, `Broken` and `TimedOut`."""
         if target.proxy_url:
-            return ProxiedExchange(target, self._tls, self.unpacked_limit_bytes)
+            return ProxiedExchange(target, self._tls, self._resolver, self.unpacked_limit_bytes)
         return Exchange(self, head_of(target.method, target.url, target.headers), target)
 
     def open_connections(self) -> int:

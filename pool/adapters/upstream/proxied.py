@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from math import inf
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import gevent
 import requests
@@ -15,6 +17,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError
 
 from pool.adapters.upstream.gunzip import Gunzip, decoder_for
 from pool.adapters.upstream.heads import head_of, sendable
+from pool.adapters.upstream.resolver import Resolver
 from pool.core.calls import Target
 from pool.core.faults import Broken, CannotConnect, TimedOut, UpstreamError
 
@@ -28,7 +31,7 @@ class ProxiedExchange:
     A greenlet of its own does the blocking calls, so that the caller can be patient for a while.
     """
 
-    def __init__(self, target: Target, tls: ssl.SSLContext, unpacked_limit_bytes: int) -> None:
+    def __init__(self, target: Target, tls: ssl.SSLContext, resolver: Resolver, unpacked_limit_bytes: int) -> None:
         head_of(target.method, target.url, target.headers)  # the same checks as without a proxy
         self._timeouts = target.timeouts
         self._unpacked_limit_bytes = unpacked_limit_bytes
@@ -41,7 +44,7 @@ class ProxiedExchange:
         self.headers: dict[str, str] = {}
         self._came: Queue[Any] = Queue(PIECES_AHEAD)
         # It must not know this object: dropping the last handle has to end it.
-        self._carrier = gevent.spawn(_carry, target, tls, self._came)
+        self._carrier = gevent.spawn(_carry, target, tls, resolver, self._came)
 
     def __repr__(self) -> str:
         return f"ProxiedExchange({self.status or 'waiting'})"
@@ -149,12 +152,12 @@ class _StockAdapter(HTTPAdapter):
         return super().proxy_manager_for(proxy, **options)
 
 
-def _carry(target: Target, tls: ssl.SSLContext, came: Queue[Any]) -> None:
+def _carry(target: Target, tls: ssl.SSLContext, resolver: Resolver, came: Queue[Any]) -> None:
     """Put the head, each piece of the body and b"" on the queue; an error ends it early."""
     adapter = _StockAdapter(tls)
     response = None
     try:
-        response = _send(adapter, target)
+        response = _send(adapter, target, _resolved(target, resolver))
         headers = {name.lower(): value for name, value in response.headers.items()}
         # http.client takes 102 to 199 for the final answer.
         if not 200 <= response.status_code <= 599:
@@ -173,14 +176,33 @@ def _carry(target: Target, tls: ssl.SSLContext, came: Queue[Any]) -> None:
         adapter.close()
 
 
-def _send(adapter: HTTPAdapter, target: Target) -> requests.Response:
+def _resolved(target: Target, resolver: Resolver) -> str:
+    """The proxy's URL with its address for its name: the stock look-up would wait in the hub's own threads.
+
+    Only for plain proxies; TLS needs the name.
+    """
+    url = target.proxy_url or ""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 80
+    except ValueError:
+        raise CannotConnect("the proxy URL is not valid") from None
+    if parts.scheme.lower() != "http" or not host:
+        return url
+    family, address = resolver.addresses(host, port, monotonic() + target.timeouts.connect_s)[0]
+    literal = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
+    credentials, at, _ = parts.netloc.rpartition("@")
+    return f"http://{credentials}{at}{literal}:{port}"
+
+
+def _send(adapter: HTTPAdapter, target: Target, proxy_url: str) -> requests.Response:
     """`from None` throughout: the texts of requests and urllib3 quote the URL, with its key."""
     timeouts = target.timeouts
     try:
         prepared = requests.PreparedRequest()
         prepared.prepare(target.method, target.url, dict(sendable(target.headers)), data=target.body)
         prepared.headers["Connection"] = "close"
-        proxies = {"http": target.proxy_url or "", "https": target.proxy_url or ""}
+        proxies = {"http": proxy_url, "https": proxy_url}
         limits = (timeouts.connect_s, timeouts.first_byte_s)
         return adapter.send(prepared, stream=True, timeout=limits, proxies=proxies)
     except requests.ReadTimeout:
