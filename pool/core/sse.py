@@ -103,6 +103,8 @@ _BLANK_LINES = re.compile(rb"((?>\r\n|\n|\r)(?:\r\n|\n|\r)+)")
 
 def blocks(whole: bytes) -> list[bytes]:
     """The same run of whole events, cut apart and otherwise untouched: blank lines stay with their event."""
+    if whole.startswith(b"data") and whole.find(b"\n") >= len(whole) - 3:
+        return [whole]
     if b"\r" not in whole and b"\n\n\n" not in whole:
         return [block + b"\n\n" for block in whole.split(b"\n\n")[:-1]]
     pieces = _BLANK_LINES.split(whole)
@@ -119,8 +121,12 @@ def without_comments(block: bytes) -> bytes:
 
 def read(block: bytes) -> Event | None:
     """The event in one block of `blocks`; None for comments and blank lines."""
-    if block.startswith(b"data: ") and block.find(b"\n") == len(block) - 2 and b"\r" not in block:
-        return Event(block[6:-2])
+    if block.startswith(b"data: "):
+        size = len(block)
+        if block.endswith(b"\r\n\r\n") and block.find(b"\r") == size - 4:
+            return Event(block[6:-4])
+        if block.find(b"\n") == size - 2 and block[-1] == 10 and b"\r" not in block:
+            return Event(block[6:-2])
     return next(events(block.removeprefix(BOM)), None)
 
 

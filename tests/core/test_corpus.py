@@ -383,7 +383,8 @@ ERRORS = corpus.files("errors")
 @pytest.mark.parametrize("wrap", [False, True])
 def test_an_upstream_error_keeps_status_and_message(path: Path, wrap: bool) -> None:
     recorded = corpus.load(path)
-    error = recorded["body"].get("error", recorded["body"])
+    whole = recorded["body"][0] if isinstance(recorded["body"], list) else recorded["body"]
+    error = whole.get("error", whole)
     provider = OPENAI if recorded["provider"] == "openai" else GEMINI
     body = json.dumps([recorded["body"]] if wrap else recorded["body"], indent=2).encode()
     said = error_fields(body)

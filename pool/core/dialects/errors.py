@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,7 +122,7 @@ def scrub(text: str) -> str:
     return KEY_SHAPES.sub(lambda found: f"{found[0][:8]}…{found[0][-4:]}", text)
 
 
-def upstream_fault(provider_dialect: str, status: int, headers: dict[str, str], body: bytes) -> Fault:
+def upstream_fault(provider_dialect: str, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
     """An upstream's error as a `Fault` that keeps its status and message. `headers` are lower-case."""
     said = error_fields(body)
     if said.html:
@@ -155,7 +156,7 @@ def _code(said: ErrorFields, status: int) -> str:
     return CODES.get(status) or ("server_error" if status >= 500 else "invalid_request")
 
 
-def _retry_after_s(said: ErrorFields, headers: dict[str, str]) -> float | None:
+def _retry_after_s(said: ErrorFields, headers: Mapping[str, str]) -> float | None:
     stated = headers.get("retry-after", "")
     if stated.strip().isdigit():
         return float(stated)

@@ -150,8 +150,12 @@ class OpenAiReader(PassingReader):
         self._closing = closing
         self._hide_usage = hide_usage
         self._ended: set[Any] = set()
+        self._stated: Any = None
         self._no_finish = b'"finish_reason":null'
         self._no_usage = b'"usage":null'
+
+    def stated_usage(self) -> Usage:
+        return usage_of(self._stated)
 
     def plain(self, whole: bytes) -> bool:
         # Only what is said in quotes matters: inside a JSON string the quotes are escaped.
@@ -182,7 +186,7 @@ class OpenAiReader(PassingReader):
             return True
         stated = document.get("usage")
         if stated:
-            self.usage = usage_of(stated)
+            self._stated = stated
         choices = document.get("choices") or ()
         for choice in choices:
             if choice.get("finish_reason"):
@@ -198,8 +202,7 @@ class OpenAiReader(PassingReader):
             self.useful = True
         if kind in ENDS:
             self.finished = True
-            stated = (document.get("response") or document).get("usage")
-            self.usage = usage_of(stated) if stated else self.usage
+            self._stated = (document.get("response") or document).get("usage") or self._stated
 
     def _pass(self, whole: bytes) -> bytes:
         committed = self.useful

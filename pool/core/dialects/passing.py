@@ -27,8 +27,19 @@ class PassingReader:
         self.useful = False
         self.finished = False
         self.failure: bytes | None = None
-        self.usage: Usage = NO_USAGE
         self._cutter = sse.Cutter()
+
+    @property
+    def usage(self) -> Usage:
+        """Worked out when asked for: most streams are asked once, at their end."""
+        return self.stated_usage()
+
+    @usage.setter
+    def usage(self, usage: Usage) -> None:
+        raise AttributeError("usage is what the stream said")
+
+    def stated_usage(self) -> Usage:
+        raise NotImplementedError
 
     def feed(self, piece: bytes) -> bytes:
         if self.failure is not None:

@@ -67,6 +67,16 @@ def commits(chunk: dict[str, Any]) -> bool:
     return block_of(chunk) is not None
 
 
+COUNTS = (
+    b'"promptTokenCount"',
+    b'"candidatesTokenCount"',
+    b'"thoughtsTokenCount"',
+    b'"cachedContentTokenCount"',
+    b'"toolUsePromptTokenCount"',
+    b'"totalTokenCount"',
+)
+
+
 class Tokens:
     """Usage of an answer from its chunks: the last value seen of each field, never a sum.
 

@@ -22,7 +22,7 @@ from pool.core.dialects.passing import (
     passed_query,
 )
 from pool.core.faults import Fault
-from pool.core.sse import EventTooLarge
+from pool.core.sse import EventTooLarge, events
 
 VERBS = {
     "generate": "generateContent",
@@ -103,7 +103,7 @@ def _candidates(call: Call) -> int:
 
 
 class _Notes:
-    """What both native readers learn from a chunk."""
+    """What both native readers learn from the chunks they look at."""
 
     def __init__(self, candidates: int) -> None:
         self._candidates = candidates
@@ -125,17 +125,44 @@ class SseReader(PassingReader):
     def __init__(self, candidates: int = 1) -> None:
         super().__init__()
         self._notes = _Notes(candidates)
+        self._unread = b""
 
     def plain(self, whole: bytes) -> bool:
-        return False
+        # Only what is said in quotes matters: inside a JSON string the quotes are escaped.
+        if (
+            b'"finishReason"' in whole
+            or b'"error"' in whole
+            or b'"blockReason"' in whole
+            or b"\n:" in whole
+            or whole[:1] not in (b"d", b"\r", b"\n")
+        ):
+            return False
+        # Every chunk states the usage so far: the last one is enough, unless it leaves a count out.
+        if self._unread and any(count in self._unread and count not in whole for count in chunks.COUNTS):
+            self._catch_up()
+        self._unread = whole
+        return True
 
     def note(self, document: Any) -> bool:
+        self._catch_up()
         if isinstance(document, dict):
             if self._notes.ends(document):
                 self.finished = True
-            self.usage = self._notes.tokens.usage()
             self.useful = self.useful or chunks.commits(document)
         return True
+
+    def stated_usage(self) -> Usage:
+        self._catch_up()
+        return self._notes.tokens.usage()
+
+    def _catch_up(self) -> None:
+        """Reads the usage in the last run of events that went on unread."""
+        unread, self._unread = self._unread, b""
+        for event in events(unread):
+            try:
+                self._notes.tokens.note(orjson.loads(event.data))
+            except orjson.JSONDecodeError:
+                continue
 
 
 class ArrayReader:

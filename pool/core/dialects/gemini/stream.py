@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from pool.core import sse
-from pool.core.calls import NO_USAGE, Call, Usage
+from pool.core.calls import Call, Usage
 from pool.core.dialects.gemini import answer, chunks
 from pool.core.dialects.gemini.grounding import annotations_of
 from pool.core.dialects.gemini.partials import PartialCall
@@ -41,7 +41,6 @@ class ChatReader:
         self.useful = False
         self.finished = False
         self.failure: bytes | None = None
-        self.usage: Usage = NO_USAGE
         self._call = call
         self._decoder = sse.Decoder()
         self._tokens = chunks.Tokens()
@@ -54,6 +53,15 @@ class ChatReader:
         self._candidates = count if isinstance(count, int) else 1
         self._head = b""
         self._tail = b',"usage":null}\n\n' if self._with_usage else b"}\n\n"
+
+    @property
+    def usage(self) -> Usage:
+        """Worked out when asked for: most streams are asked once, at their end."""
+        return self._tokens.usage()
+
+    @usage.setter
+    def usage(self, usage: Usage) -> None:
+        raise AttributeError("usage is what the stream said")
 
     def feed(self, piece: bytes) -> bytes:
         if self.failure is not None:
@@ -128,7 +136,6 @@ class ChatReader:
         stated = chunk.get("usageMetadata")
         if stated:
             self._tokens.fields.update(stated)
-            self.usage = self._tokens.usage()
         for candidate in chunk.get("candidates") or ():
             self._candidate(candidate, out)
         if not self.useful:
@@ -168,11 +175,8 @@ class ChatReader:
             self.finished = sum(1 for one in self._choices.values() if one.finish) >= self._candidates
 
     def _part(self, index: int, choice: _Choice, part: dict[str, Any], out: list[bytes]) -> None:
-        if asked := part.get("functionCall"):
-            if choice.partial or "partialArgs" in asked or asked.get("willContinue"):
-                self._partial(index, choice, part, out)
-            else:
-                self._tool_call(index, choice, part, out)
+        if "functionCall" in part:
+            self._call_part(index, choice, part, out)
             return
         delta: dict[str, Any] = {}
         signature = part.get("thoughtSignature")
@@ -194,12 +198,26 @@ class ChatReader:
         if delta:
             self._emit(out, index, orjson.dumps(delta))
 
-    def _partial(self, index: int, choice: _Choice, part: dict[str, Any], out: list[bytes]) -> None:
-        """Arguments that come as patches are put together first: a call is never split."""
-        if choice.partial is None:
+    def _call_part(self, index: int, choice: _Choice, part: dict[str, Any], out: list[bytes]) -> None:
+        """Arguments that come as patches are put together first: a call is never split.
+
+        Recorded: a call of patches ends with `willContinue` left out, sometimes on an empty functionCall.
+        """
+        asked = part["functionCall"]
+        if asked.get("name"):
+            self._flush_partial(index, choice, out)
+            if "partialArgs" not in asked and not asked.get("willContinue"):
+                self._tool_call(index, choice, part, out)
+                return
             choice.partial = PartialCall()
+        if choice.partial is None:
+            return
         choice.partial.add(part)
-        if not part["functionCall"].get("willContinue"):
+        if not asked.get("willContinue"):
+            self._flush_partial(index, choice, out)
+
+    def _flush_partial(self, index: int, choice: _Choice, out: list[bytes]) -> None:
+        if choice.partial is not None:
             whole, choice.partial = choice.partial.part(), None
             self._tool_call(index, choice, whole, out)
 
@@ -229,9 +247,7 @@ class ChatReader:
         return choice
 
     def _close(self, index: int, choice: _Choice, out: list[bytes]) -> None:
-        if choice.partial is not None:
-            self._tool_call(index, choice, choice.partial.part(), out)
-            choice.partial = None
+        self._flush_partial(index, choice, out)
         reason = answer.finish_reason(choice.finish, choice.calls > 0)
         end = {"index": index, "delta": {}, "logprobs": None, "finish_reason": reason, **choice.note}
         out.append(self._head + b'"choices":[' + orjson.dumps(end) + b"]" + self._tail)
