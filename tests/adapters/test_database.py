@@ -159,18 +159,23 @@ def test_structures_come_back_as_they_were_and_keep_their_letters(either):
 
 
 def test_the_hub_lives_while_another_connection_holds_the_write_lock(database, tmp_path):
-    other = sqlite3.connect(tmp_path / "pool.sqlite", isolation_level=None)
+    # Once is enough: a hub that waits is away for all of the 0.5 s, a busy machine only now and then.
+    assert any(gap_while_locked_s(database, tmp_path / "pool.sqlite", f"patient {n}") < 0.05 for n in range(3))
+
+
+def gap_while_locked_s(database, file, name):
+    other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with Heartbeat() as heart:
-        writer = gevent.spawn(database.write, put, "patient")
+        writer = gevent.spawn(database.write, put, name)
         gevent.sleep(0.5)
         assert not writer.ready()
-        assert database.read(names) == []
+        assert name not in database.read(names)
         other.execute("COMMIT")
         writer.get(timeout=2)
     other.close()
-    assert heart.gap_s < 0.05
-    assert database.read(names) == ["patient"]
+    assert name in database.read(names)
+    return heart.gap_s
 
 
 def test_two_reads_and_a_write_run_at_the_same_time(database):

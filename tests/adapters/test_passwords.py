@@ -56,9 +56,10 @@ def test_a_damaged_hash_verifies_nothing(passwords, encoded):
 
 def test_hashing_freezes_no_other_greenlet(passwords):
     def sign_in_often():
-        gevent.joinall([gevent.spawn(passwords.encode, "correct horse") for _ in range(4)], raise_error=True)
+        gevent.joinall([gevent.spawn(passwords.encode, "correct horse") for _ in range(3)], raise_error=True)
 
-    assert longest_gap_s(sign_in_often) < 0.05
+    # Once is enough: a hub that hashes is away every time, a busy machine only now and then.
+    assert any(longest_gap_s(sign_in_often) < 0.05 for _ in range(3))
 
 
 def test_at_most_two_hashes_run_at_once():
