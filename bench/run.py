@@ -155,6 +155,8 @@ class Run:
             measure(case)
         except NotRunning as reason:
             self.reasons.append(str(reason))
+            if self.servers[case.server].process.poll() is not None:
+                self.reasons.append(f"{case.server} ended: {self.servers.pop(case.server).last_words()}")
 
     def warm_up(self, case):
         drive(case, self.servers[case.server].port, self.folder, requests=min(case.requests, 300))
