@@ -69,10 +69,9 @@ class OpenAiCodec:
         if self._operation == "raw" and "event-stream" not in headers.get("content-type", "event-stream"):
             return BytesReader()
         payload = call.payload or {}
-        choices = payload.get("n")
         wants_usage = (payload.get("stream_options") or {}).get("include_usage")
         return OpenAiReader(
-            choices=choices if isinstance(choices, int) else 1,
+            many=payload.get("n") not in (None, 1),
             closing=DONE if self._operation == "chat" else b"",
             hide_usage=call.metered and not wants_usage,
         )
@@ -142,13 +141,14 @@ def _commits(choice: Any) -> bool:
 
 
 class OpenAiReader(PassingReader):
-    """`choices` is the `n` of the request; `closing` ends a stream whose upstream forgot `[DONE]`."""
+    """`many`: several choices were asked for. `closing` ends a stream whose upstream forgot `[DONE]`."""
 
-    def __init__(self, choices: int = 1, closing: bytes = b"", hide_usage: bool = False) -> None:
+    def __init__(self, many: bool = False, closing: bytes = b"", hide_usage: bool = False) -> None:
         super().__init__()
-        self._choices = choices
+        self._many = many
         self._closing = closing
         self._hide_usage = hide_usage
+        self._running: set[Any] = set()
         self._ended: set[Any] = set()
         self._stated: Any = None
         self._no_finish = b'"finish_reason":null'
@@ -160,7 +160,8 @@ class OpenAiReader(PassingReader):
     def plain(self, whole: bytes) -> bool:
         # Only what is said in quotes matters: inside a JSON string the quotes are escaped.
         return (
-            whole.count(b'"finish_reason"') == whole.count(self._no_finish)
+            not self._many
+            and whole.count(b'"finish_reason"') == whole.count(self._no_finish)
             and whole.count(b'"usage"') == whole.count(self._no_usage)
             and b'"error"' not in whole
             and b"[DONE]" not in whole
@@ -189,9 +190,10 @@ class OpenAiReader(PassingReader):
             self._stated = stated
         choices = document.get("choices") or ()
         for choice in choices:
-            if choice.get("finish_reason"):
-                self._ended.add(choice.get("index", 0))
-                self.finished = len(self._ended) >= self._choices
+            ended = choice.get("finish_reason")
+            (self._ended if ended else self._running).add(choice.get("index", 0))
+            if ended:
+                self.finished = self._running <= self._ended
             if not self.useful:
                 self.useful = _commits(choice)
         return not (self._hide_usage and stated and not choices)

@@ -13,14 +13,14 @@ Resolver = Callable[[str], tuple[str, bytes]]
 class ConversionSettings:
     """`safety_preset`: off | google_default.
 
-    The thinking fields apply where a request says nothing of its own; None leaves Google's default.
+    The thinking fields apply where a request says nothing of its own; a budget of None or -1 leaves Google's.
     `resolve` fetches media by URL; without it such a URL is refused.
     """
 
     safety_preset: str = "off"
-    thinking_enabled: bool | None = None
+    thinking_enabled: bool = True
     thinking_budget: int | None = None
-    include_thoughts: bool | None = None
+    include_thoughts: bool = False
     resolve: Resolver | None = None
 
 

@@ -10,6 +10,7 @@ import orjson
 from pool.core.calls import Call
 from pool.core.dialects.gemini import chunks
 from pool.core.dialects.gemini.grounding import annotations_of
+from pool.core.dialects.gemini.names import bare_model
 
 KNOWN_MEMBERS = ("candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId")
 PLAIN_FINISHES = ("STOP", "MAX_TOKENS")
@@ -44,7 +45,7 @@ def completion(call: Call, answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def model_name(call: Call, answer: dict[str, Any]) -> str:
-    return str(answer.get("modelVersion") or call.model).removeprefix("models/")
+    return bare_model(str(answer.get("modelVersion") or call.model))
 
 
 def _choice(call: Call, candidate: dict[str, Any], place: int) -> dict[str, Any]:

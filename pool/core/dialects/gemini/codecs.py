@@ -6,6 +6,7 @@ import orjson
 
 from pool.core.calls import Ask, Call, Reply, StreamReader
 from pool.core.dialects.gemini import answer, chunks, embeddings, request
+from pool.core.dialects.gemini.names import bare_model
 from pool.core.dialects.gemini.passthrough import model_path
 from pool.core.dialects.gemini.stream import ChatReader
 from pool.core.dialects.openai import check_model
@@ -22,7 +23,7 @@ class ChatCodec:
         body = request.request_body(request.payload_of(call), model, self._settings)
         verb = "streamGenerateContent" if call.stream else "generateContent"
         query = (("alt", "sse"),) if call.stream else ()
-        return Ask("POST", model_path(request.bare(model), verb), orjson.dumps(body), query)
+        return Ask("POST", model_path(bare_model(model), verb), orjson.dumps(body), query)
 
     def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:
         native = parsed(body)
@@ -36,12 +37,12 @@ class ChatCodec:
 class EmbeddingsCodec:
     def ask(self, call: Call, model: str) -> Ask:
         check_model(model)
-        name = request.bare(model)
+        name = bare_model(model)
         body = embeddings.request_body(request.payload_of(call), name)
         return Ask("POST", model_path(name, "batchEmbedContents"), orjson.dumps(body))
 
     def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:
-        made, usage = embeddings.embeddings(call, parsed(body), request.bare(call.model))
+        made, usage = embeddings.embeddings(call, parsed(body), bare_model(call.model))
         return Reply(orjson.dumps(made), usage)
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:

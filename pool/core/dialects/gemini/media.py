@@ -8,8 +8,8 @@ import re
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from pool.core.dialects.gemini.names import at_least
 from pool.core.dialects.gemini.refusals import refuse
-from pool.core.dialects.gemini.versions import at_least
 from pool.core.dialects.settings import Resolver
 
 AUDIO_TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "pcm16": "audio/pcm"}

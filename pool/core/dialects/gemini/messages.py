@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from pool.core.dialects.gemini import media
+from pool.core.dialects.gemini.names import at_least
 from pool.core.dialects.gemini.refusals import refuse
-from pool.core.dialects.gemini.versions import at_least
 from pool.core.dialects.settings import Resolver
 
 Part = dict[str, Any]
@@ -33,7 +33,8 @@ class Conversation:
 
     def add_all(self, messages: Any) -> None:
         if not isinstance(messages, list) or not messages:
-            raise refuse("messages must be a list with at least one message.", "messages")
+            code = "missing_required_parameter" if messages is None else "invalid_value"
+            raise refuse("messages must be a list with at least one message.", "messages", code)
         for index, message in enumerate(messages):
             if not isinstance(message, dict):
                 raise refuse("A message must be an object.", f"messages[{index}]")
@@ -42,6 +43,12 @@ class Conversation:
             # Instructions alone: Gemini wants a turn to answer.
             self._turn("user", [{"text": " "}])
         self._sort_results()
+
+    def instruct_first_turn(self) -> None:
+        """Puts the instructions at the head of what the person says first, for models that know no others."""
+        if self.contents[0]["role"] != "user":
+            self.contents.insert(0, {"role": "user", "parts": []})
+        self.contents[0]["parts"] = self.system + [part for part in self.contents[0]["parts"] if part != {"text": " "}]
 
     def _add(self, message: dict[str, Any], where: str) -> None:
         match message.get("role"):

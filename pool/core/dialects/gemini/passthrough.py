@@ -10,6 +10,7 @@ import orjson
 from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Usage
 from pool.core.dialects.gemini import chunks
 from pool.core.dialects.gemini.arrays import ElementCutter, element_json
+from pool.core.dialects.gemini.names import bare_model
 from pool.core.dialects.passing import (
     NOT_JSON,
     TOO_LARGE,
@@ -60,19 +61,13 @@ class GeminiCodec:
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
         if self._operation == "raw" and "event-stream" not in headers.get("content-type", ""):
             return BytesReader()
-        candidates = _candidates(call)
-        return ArrayReader(candidates) if is_array_stream(call) else SseReader(candidates)
+        return ArrayReader() if is_array_stream(call) else SseReader()
 
 
 def is_array_stream(call: Call) -> bool:
     """Whether a native streaming call gets a JSON array: it did not ask for alt=sse."""
     alt = (value for name, value in call.query if name in ("alt", "$alt"))
     return call.operation == "stream_generate" and not any(value.partition(";")[0] == "sse" for value in alt)
-
-
-def bare_model(model: str) -> str:
-    """The name without "models/": paths and OpenAI answers want it so."""
-    return model.removeprefix("models/")
 
 
 def model_path(model: str, verb: str) -> str:
@@ -96,35 +91,29 @@ def _renamed(call: Call, model: str) -> bytes:
     return orjson.dumps(payload)
 
 
-def _candidates(call: Call) -> int:
-    config = (call.payload or {}).get("generationConfig") or (call.payload or {}).get("generation_config") or {}
-    count = config.get("candidateCount", config.get("candidate_count"))
-    return count if isinstance(count, int) else 1
-
-
 class _Notes:
     """What both native readers learn from the chunks they look at."""
 
-    def __init__(self, candidates: int) -> None:
-        self._candidates = candidates
+    def __init__(self) -> None:
+        self._running: set[int] = set()
         self._ended: set[int] = set()
         self.tokens = chunks.Tokens()
 
     def ends(self, chunk: dict[str, Any]) -> bool:
-        """Notes the chunk; True once every candidate finished or the prompt was blocked."""
+        """Notes the chunk; True once every candidate seen has finished, or the prompt was blocked."""
         self.tokens.note(chunk)
         for candidate in chunk.get("candidates") or ():
-            if chunks.finish_of(candidate):
-                self._ended.add(candidate.get("index", 0))
-        return len(self._ended) >= self._candidates or chunks.block_of(chunk) is not None
+            ended = chunks.finish_of(candidate)
+            (self._ended if ended else self._running).add(candidate.get("index", 0))
+        return (bool(self._ended) and self._running <= self._ended) or chunks.block_of(chunk) is not None
 
 
 class SseReader(PassingReader):
     """alt=sse. Read to the end of the body: STOP may come before the last chunk."""
 
-    def __init__(self, candidates: int = 1) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._notes = _Notes(candidates)
+        self._notes = _Notes()
         self._unread = b""
 
     def plain(self, whole: bytes) -> bool:
@@ -168,13 +157,13 @@ class SseReader(PassingReader):
 class ArrayReader:
     """No alt=sse: the answer is one JSON array, an error is its last element."""
 
-    def __init__(self, candidates: int = 1) -> None:
+    def __init__(self) -> None:
         self.useful = False
         self.finished = False
         self.failure: bytes | None = None
         self.usage: Usage = NO_USAGE
         self._cutter = ElementCutter()
-        self._notes = _Notes(candidates)
+        self._notes = _Notes()
 
     def feed(self, piece: bytes) -> bytes:
         if self.failure is not None:

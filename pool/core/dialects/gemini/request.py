@@ -8,6 +8,7 @@ import orjson
 
 from pool.core.calls import Call
 from pool.core.dialects.gemini.messages import Conversation
+from pool.core.dialects.gemini.names import bare_model, takes_instructions
 from pool.core.dialects.gemini.refusals import refuse
 from pool.core.dialects.gemini.schema import as_gemini
 from pool.core.dialects.gemini.thinking import thinking_config
@@ -46,11 +47,13 @@ OUTSIDE_CONFIG = {
 
 def request_body(payload: dict[str, Any], model: str, settings: ConversionSettings) -> dict[str, Any]:
     """Raises `Fault` 400 naming the field for what cannot be carried over."""
-    conversation = Conversation(bare(model), settings.resolve)
+    conversation = Conversation(bare_model(model), settings.resolve)
     conversation.add_all(payload.get("messages"))
     body: dict[str, Any] = {"contents": conversation.contents}
-    if conversation.system:
+    if conversation.system and takes_instructions(bare_model(model)):
         body["systemInstruction"] = {"parts": conversation.system}
+    elif conversation.system:
+        conversation.instruct_first_turn()
     tools = tools_of(payload, model)
     if tools:
         body["tools"] = tools
@@ -58,14 +61,10 @@ def request_body(payload: dict[str, Any], model: str, settings: ConversionSettin
             body["toolConfig"] = tool_config
     if settings.safety_preset == "off":
         body["safetySettings"] = BLOCK_NONE
-    if config := generation_config(payload, bare(model), settings):
+    if config := generation_config(payload, bare_model(model), settings):
         body["generationConfig"] = config
     _apply_google(payload, body)
     return body
-
-
-def bare(model: str) -> str:
-    return model.removeprefix("models/").removesuffix(":search")
 
 
 def payload_of(call: Call) -> dict[str, Any]:

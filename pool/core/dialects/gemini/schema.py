@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pool.core.dialects.gemini.names import knows_json_schema
 from pool.core.dialects.gemini.refusals import refuse
-from pool.core.dialects.gemini.versions import knows_json_schema
 
 Schema = dict[str, Any]
 

@@ -11,7 +11,7 @@ from pool.core.calls import Call, Usage
 from pool.core.dialects.gemini import answer, chunks
 from pool.core.dialects.gemini.grounding import annotations_of
 from pool.core.dialects.gemini.partials import PartialCall
-from pool.core.dialects.passing import NOT_JSON, TOO_LARGE, bare_failure, failure_in
+from pool.core.dialects.passing import MAX_PEEK_BYTES, NOT_JSON, TOO_LARGE, WHOLE_ENDS, bare_failure, failure_in
 
 SIMPLE_PART = {"text"}
 
@@ -49,8 +49,6 @@ class ChatReader:
         payload = call.payload or {}
         options = payload.get("stream_options")
         self._with_usage = isinstance(options, dict) and options.get("include_usage") is True
-        count = payload.get("n")
-        self._candidates = count if isinstance(count, int) else 1
         self._head = b""
         self._tail = b',"usage":null}\n\n' if self._with_usage else b"}\n\n"
 
@@ -76,7 +74,7 @@ class ChatReader:
             self._read(event, out)
             if self.failure is not None:
                 break
-        if not events and (pending := self._decoder.pending).rstrip().endswith((b"}", b"]")):
+        if self.failure is None and (pending := self._decoder.pending):
             self._peek(pending)
         return b"".join(out)
 
@@ -98,7 +96,7 @@ class ChatReader:
 
     def _peek(self, pending: bytes) -> None:
         """An error without `data:` may never get its blank line, nor may the last event."""
-        if len(pending) > MAX_PEEK_BYTES:
+        if len(pending) > MAX_PEEK_BYTES or not pending.rstrip().endswith(WHOLE_ENDS):
             return
         for event in sse.events(pending.rstrip(b"\r\n")):
             if event.bare:
@@ -114,6 +112,7 @@ class ChatReader:
         finishes = [chunks.finish_of(candidate) for candidate in chunk.get("candidates") or ()]
         if any(finishes) or chunks.block_of(chunk):
             self.finished = True
+            self.useful = self.useful or chunks.commits(chunk)
 
     def _read(self, event: sse.Event, out: list[bytes]) -> None:
         if event.bare:
@@ -172,7 +171,7 @@ class ChatReader:
         if finish:
             choice.finish = finish
             choice.note = answer.finish_note(candidate, finish)
-            self.finished = sum(1 for one in self._choices.values() if one.finish) >= self._candidates
+            self.finished = all(one.finish for one in self._choices.values())
 
     def _part(self, index: int, choice: _Choice, part: dict[str, Any], out: list[bytes]) -> None:
         if "functionCall" in part:
@@ -257,6 +256,3 @@ class ChatReader:
             b'%b"choices":[{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":null}]%b'
             % (self._head, index, delta, orjson.dumps(logprobs) if logprobs else b"null", self._tail)
         )
-
-
-MAX_PEEK_BYTES = 64 * 1024

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pool.core.dialects.gemini.versions import at_least, thinks, version_of
+from pool.core.dialects.gemini.names import at_least, thinks, version_of
 from pool.core.dialects.settings import ConversionSettings
-from pool.core.faults import Fault
 
 BUDGETS = {
     "none": 0,
@@ -43,23 +42,17 @@ def thinking_config(payload: dict[str, Any], model: str, settings: ConversionSet
 
 
 def _effort(payload: dict[str, Any]) -> str | None:
-    """`reasoning_effort`, also as the object of OpenAI's Agents SDK, and `reasoning: {effort}`."""
+    """`reasoning_effort`, also as the object of OpenAI's Agents SDK, and `reasoning: {effort}`.
+
+    A word we do not know is ignored, as all settings are.
+    """
     effort = payload.get("reasoning_effort")
     if effort is None:
         effort = payload.get("reasoning")
     if isinstance(effort, dict):
         effort = effort.get("effort")
-    if effort is None:
-        return None
-    if not isinstance(effort, str) or effort.lower() not in BUDGETS:
-        raise Fault(
-            400,
-            "invalid_value",
-            f"reasoning_effort must be one of {', '.join(BUDGETS)}.",
-            param="reasoning_effort",
-            retryable=False,
-        )
-    return effort.lower()
+    effort = effort.lower() if isinstance(effort, str) else None
+    return effort if effort in BUDGETS else None
 
 
 def _by_effort(effort: str, model: str) -> dict[str, Any]:
@@ -89,11 +82,12 @@ def _clamped(budget: int, model: str) -> int:
 
 
 def _by_settings(model: str, settings: ConversionSettings) -> dict[str, Any] | None:
-    if settings.thinking_enabled is False:
+    if not settings.thinking_enabled:
         return _by_effort("none", model)
     config: dict[str, Any] = {}
-    if settings.thinking_budget is not None:
+    # -1 would switch thinking on where a model is made to do without: leaving it out is what it means here.
+    if settings.thinking_budget is not None and settings.thinking_budget >= 0:
         config["thinkingBudget"] = _clamped(settings.thinking_budget, model)
-    if settings.include_thoughts is not None:
-        config["includeThoughts"] = settings.include_thoughts
+    if settings.include_thoughts:
+        config["includeThoughts"] = True
     return config or None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pool.core.dialects.gemini.names import searches
 from pool.core.dialects.gemini.refusals import refuse
 from pool.core.dialects.gemini.schema import as_gemini
 
@@ -92,9 +93,7 @@ def _native(tool: dict[str, Any], where: str, declarations: list[dict[str, Any]]
 
 
 def _wants_search(payload: dict[str, Any], model: str) -> bool:
-    return (
-        isinstance(payload.get("web_search_options"), dict) or model.endswith(":search") or "-search-preview" in model
-    )
+    return isinstance(payload.get("web_search_options"), dict) or searches(model)
 
 
 def _allowed(payload: dict[str, Any]) -> set[str]:

@@ -1,4 +1,4 @@
-"""What a Gemini model can do, told from its name."""
+"""A Gemini model's name: how it is written, and what it tells of the model."""
 
 from __future__ import annotations
 
@@ -32,3 +32,18 @@ def knows_json_schema(model: str) -> bool:
 def thinks(model: str) -> bool:
     """Whether a thinkingConfig is understood; unknown names are given the benefit of the doubt."""
     return NEVER_THINKS.match(model) is None
+
+
+def takes_instructions(model: str) -> bool:
+    """The first Gemmas refuse a systemInstruction."""
+    return not model.startswith(("gemma-2", "gemma-3"))
+
+
+def bare_model(model: str) -> str:
+    """The name without "models/" and without our own ":search"."""
+    return model.removeprefix("models/").removesuffix(":search")
+
+
+def searches(model: str) -> bool:
+    """A name that asks for Google Search: "gemini-2.5-flash:search", "…-search-preview"."""
+    return model.endswith(":search") or "-search-preview" in model
