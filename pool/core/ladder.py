@@ -17,7 +17,8 @@ class Ladder:
 
     Heights only grow, so an entry of a heap can be too low but never too high: it is corrected when it
     comes to the top. A slot that is not ready in its view is dropped then, and pushed when it comes back:
-    with `catch_up` at the height the others have reached, so that a rest is not paid back in a burst.
+    with `catch_up` at the height the others have reached, so that a rest is not paid back in a burst; and a
+    newcomer begins there.
     """
 
     def __init__(self, catch_up: bool = False) -> None:
@@ -28,6 +29,8 @@ class Ladder:
         self._floor = 0.0
 
     def add(self, slot: int, height: float) -> None:
+        if self._catch_up:
+            height += self._floor
         self.heights[slot] = height
         for view, heap in self._heaps.items():
             heappush(heap, (height, slot))
@@ -35,6 +38,8 @@ class Ladder:
 
     def remove(self, slot: int) -> None:
         self.heights.pop(slot, None)
+        for dropped in self._dropped.values():
+            dropped.discard(slot)
 
     def forget(self, view: str) -> None:
         self._heaps.pop(view, None)
@@ -53,7 +58,7 @@ class Ladder:
         self, view: str, ready: ReadySet, tried: Collection[int], grown: Callable[[int, float], float]
     ) -> int | None:
         """The lowest ready slot not in `tried`; its height becomes `grown(slot, height)`."""
-        heap = self._heap(view)
+        heap = self._heap(view, ready)
         aside: list[tuple[float, int]] = []
         corrections = 0
         found = None
@@ -61,7 +66,8 @@ class Ladder:
             height, slot = heap[0]
             if slot not in self.heights or slot not in ready:
                 heappop(heap)
-                self._dropped[view].add(slot)
+                if slot in self.heights:
+                    self._dropped[view].add(slot)
             elif height < self.heights[slot] and corrections < MOST_CORRECTIONS:
                 heapreplace(heap, (self.heights[slot], slot))
                 corrections += 1
@@ -78,18 +84,19 @@ class Ladder:
             heappush(heap, entry)
         return found
 
-    def _heap(self, view: str) -> list[tuple[float, int]]:
+    def _heap(self, view: str, ready: ReadySet) -> list[tuple[float, int]]:
         heap = self._heaps.get(view)
         if heap is None:
             first = next(iter(self._heaps), None)
             if first is not None:
                 # A copy of any other view's heap will do: entries too low are corrected, a missing one is not.
                 self._heaps[view] = heap = self._heaps[first].copy()
-                for slot in self._dropped[first]:
-                    if slot in self.heights:
-                        heappush(heap, (self.heights[slot], slot))
+                back = {slot for slot in self._dropped[first] if slot in ready}
+                for slot in back:
+                    heappush(heap, (self.heights[slot], slot))
+                self._dropped[view] = self._dropped[first] - back
             else:
-                self._heaps[view] = heap = [(height, slot) for slot, height in self.heights.items()]
+                self._heaps[view] = heap = [(height, slot) for slot, height in self.heights.items() if slot in ready]
                 heapify(heap)
-            self._dropped[view] = set()
+                self._dropped[view] = {slot for slot in self.heights if slot not in ready}
         return heap

@@ -30,10 +30,15 @@ POLICY_ALIASES = {
 }
 
 MOST_MODELS = 512
-"""How many models of one rotation may hold exceptions; beyond it the oldest model's are forgotten."""
+"""How many models of one rotation may hold exceptions; beyond it one without any is forgotten, else the oldest."""
+
+MOST_WAKES = 64
+"""How many keys one choice may wake while it finds one: at midnight all of them are due at once."""
 
 ANY = ""
 """The view of a model without exceptions."""
+
+GOLDEN = 0.6180339887498949
 
 
 def canonical_policy(name: str) -> str | None:
@@ -60,6 +65,10 @@ class Bench:
     until: float
 
 
+def _rank(member: Member) -> tuple[int, int]:
+    return member.tier, 0 if member.weight > 0 else 1
+
+
 class _Group:
     """The members of one tier that serve together: ring, ladders, and one ready set a model with exceptions."""
 
@@ -76,8 +85,14 @@ class _Group:
         for view in self.views.values():
             view.add(slot)
         for policy, ladder in self._ladders.items():
-            ladder.add(slot, self._height(policy, member))
+            ladder.add(slot, self._height(policy, slot, member))
         return slot
+
+    def vacate(self, slot: int) -> None:
+        self.rest(slot, ANY)
+        self.members[slot] = None
+        for ladder in self._ladders.values():
+            ladder.remove(slot)
 
     def view(self, model: str) -> str:
         return model if model in self.views else ANY
@@ -142,15 +157,16 @@ class _Group:
             ladder = self._ladders[policy] = Ladder(catch_up=policy in (WEIGHTED, ADAPTIVE))
             for slot, member in enumerate(self.members):
                 if member is not None:
-                    ladder.add(slot, self._height(policy, member))
+                    ladder.add(slot, self._height(policy, slot, member))
         return ladder
 
-    def _height(self, policy: str, member: Member) -> float:
+    def _height(self, policy: str, slot: int, member: Member) -> float:
         if policy == LEAST_USED:
             return float(member.used)
         if policy == LRU:
             return 0.0
-        return 0.5 / max(member.weight, 1)
+        # Spread by the golden ratio: keys of equal weight that began level would be served in one block.
+        return (0.5 + slot * GOLDEN) % 1.0 / max(member.weight, 1)
 
     def _grown(self, policy: str, slot: int, height: float) -> float:
         if policy == LEAST_USED:
@@ -174,7 +190,8 @@ class Rotation:
         self._order: list[_Group] = []
         self._places: dict[int, tuple[_Group, int]] = {}
         self._benches: dict[int, dict[str, Bench]] = {}
-        self._counts: dict[str, Counter[str]] = {}
+        self._counts: dict[str, Counter[str]] = {ANY: Counter()}
+        self._recoveries: dict[str, float | None] = {}
         self._alarms: list[tuple[float, int, str]] = []
         self._rng = rng or random.Random()
         for member in members:
@@ -190,7 +207,9 @@ class Rotation:
         """Take a key in, or give it another weight or tier."""
         if member.key_id in self._places:
             group, slot = self._places[member.key_id]
-            if group.members[slot] == member:
+            if self._groups.get(_rank(member)) is group:
+                # In its old place: a key that got another weight keeps its turn and what it has served.
+                group.members[slot] = member
                 return
             benches = self._benches.get(member.key_id, {})
             self.remove(member.key_id)
@@ -201,7 +220,7 @@ class Rotation:
             self._place(member)
 
     def _place(self, member: Member) -> None:
-        rank = (member.tier, 0 if member.weight > 0 else 1)
+        rank = _rank(member)
         if rank not in self._groups:
             self._groups[rank] = group = _Group()
             for model in self._counts:
@@ -216,10 +235,8 @@ class Rotation:
         if place is None:
             return
         group, slot = place
-        for model, bench in self._benches.pop(key_id, {}).items():
-            self._counts[model][bench.reason] -= 1
-        group.rest(slot, ANY)
-        group.members[slot] = None
+        self._tally(self._benches.pop(key_id, {}), -1)
+        group.vacate(slot)
 
     def bench(self, key_id: int, reason: str, until: float, model: str = ANY) -> None:
         """Set a key aside until a moment, for one model or for all. Says nothing about keys elsewhere."""
@@ -230,10 +247,9 @@ class Rotation:
         if model not in self._counts:
             self._open(model)
         benches = self._benches.setdefault(key_id, {})
-        if model in benches:
-            self._counts[model][benches[model].reason] -= 1
+        self._tally(benches, -1)
         benches[model] = Bench(reason, until)
-        self._counts[model][reason] += 1
+        self._tally(benches, 1)
         group.rest(slot, model)
         if until != FOREVER:
             heappush(self._alarms, (until, key_id, model))
@@ -243,15 +259,16 @@ class Rotation:
         benches = self._benches.get(key_id)
         if not benches or key_id not in self._places:
             return
-        for name in list(benches) if model is None else [model]:
-            ended = benches.pop(name, None)
-            if ended:
-                self._counts[name][ended.reason] -= 1
+        self._tally(benches, -1)
+        ended = list(benches) if model is None else [model] if model in benches else []
+        for name in ended:
+            del benches[name]
+        self._tally(benches, 1)
         if not benches:
             del self._benches[key_id]
         group, slot = self._places[key_id]
         if ANY not in benches:
-            group.wake(slot, [view for view in group.views if view not in benches])
+            group.wake(slot, [view for view in (group.views if ANY in ended else ended) if view not in benches])
 
     def benches(self, key_id: int) -> dict[str, Bench]:
         """What is known against a key, by model ("" for all)."""
@@ -259,8 +276,14 @@ class Rotation:
 
     def choose(self, policy: str, model: str, now: float, tried: Collection[int] = ()) -> int | None:
         """The next key for `model`, never one of `tried`; None where no tier has one."""
-        if self._alarms and self._alarms[0][0] <= now:
-            self._wake_due(now)
+        while self._alarms and self._alarms[0][0] <= now:
+            self._wake_due(now, MOST_WAKES)
+            key_id = self._choose(policy, model, tried)
+            if key_id is not None:
+                return key_id
+        return self._choose(policy, model, tried)
+
+    def _choose(self, policy: str, model: str, tried: Collection[int]) -> int | None:
         for group in self._order:
             slots: Collection[int] = ()
             if tried:
@@ -278,7 +301,7 @@ class Rotation:
         return sum(group.views[group.view(model)].count for group in self._order)
 
     def census(self, model: str, now: float) -> dict[str, int]:
-        """How many keys are set aside for `model`, by reason; a key with two reasons counts under each."""
+        """How many keys are set aside for `model`, by reason; a key counts once, a reason for every model first."""
         self._wake_due(now)
         total: Counter[str] = Counter()
         for view in {ANY, model}:
@@ -288,32 +311,46 @@ class Rotation:
     def recovery(self, model: str) -> float | None:
         """The earliest moment a benched key serves `model` again; None where none ever does.
 
-        Looks at benched keys one by one, so ask only where there is nothing left to choose.
+        Looks at benched keys one by one, once a change: ask only where there is nothing left to choose.
         """
-        moments = [
-            max((bench.until for view, bench in benches.items() if view in (ANY, model)), default=FOREVER)
-            for benches in self._benches.values()
-        ]
-        return min((moment for moment in moments if moment != FOREVER), default=None)
+        view = model if model in self._counts else ANY
+        if view not in self._recoveries:
+            moments = (
+                max((benches[name].until for name in {ANY, view} & benches.keys()), default=FOREVER)
+                for benches in self._benches.values()
+            )
+            self._recoveries[view] = min((moment for moment in moments if moment != FOREVER), default=None)
+        return self._recoveries[view]
+
+    def _tally(self, benches: dict[str, Bench], by: int) -> None:
+        """Count a key, once for each model, in or out of the census."""
+        self._recoveries.clear()
+        if ANY in benches:
+            self._counts[ANY][benches[ANY].reason] += by
+        else:
+            for model, bench in benches.items():
+                self._counts[model][bench.reason] += by
 
     def _open(self, model: str) -> None:
         if len(self._counts) > MOST_MODELS:
-            oldest = next(name for name in self._counts if name)
-            self._forget(oldest)
+            models = [name for name in self._counts if name]
+            self._forget(next((name for name in models if not any(self._counts[name].values())), models[0]))
         self._counts[model] = Counter()
         if model:
             for group in self._order:
                 group.split_off(model)
 
     def _forget(self, model: str) -> None:
+        for key_id in [key_id for key_id, benches in self._benches.items() if model in benches]:
+            self.release(key_id, model)
         del self._counts[model]
-        for benches in self._benches.values():
-            benches.pop(model, None)
         for group in self._order:
             group.join(model)
 
-    def _wake_due(self, now: float) -> None:
-        while self._alarms and self._alarms[0][0] <= now:
+    def _wake_due(self, now: float, most: int | None = None) -> None:
+        left = len(self._alarms) if most is None else most
+        while left and self._alarms and self._alarms[0][0] <= now:
+            left -= 1
             until, key_id, model = heappop(self._alarms)
             bench = self._benches.get(key_id, {}).get(model)
             # A later bench of the same key and model has an alarm of its own.
