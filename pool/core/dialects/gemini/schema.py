@@ -13,6 +13,7 @@ from pool.core.dialects.gemini.refusals import refuse
 
 Schema = dict[str, Any]
 
+MAX_DEPTH = 100
 MAX_NODES = 5000
 """$ref makes trees out of graphs: a schema larger than this when written out is not written out."""
 
@@ -42,7 +43,7 @@ def as_gemini(schema: Schema, where: str, model: str) -> SchemaField:
     subset = _Subset(schema, where)
     written = subset.write(schema, ())
     if subset.lossy and knows_json_schema(model):
-        return SchemaField(_full(schema), full=True)
+        return SchemaField(_Full(schema, where).write(schema), full=True)
     return SchemaField(written)
 
 
@@ -75,31 +76,19 @@ class _Subset:
         return self._plain(schema, trail)
 
     def _merged(self, schema: Schema, trail: tuple[str, ...]) -> Schema:
-        """allOf: the members put together, properties and required added up."""
-        merged: Schema = {}
-        own = {key: value for key, value in schema.items() if key != "allOf"}
-        for member in [*schema["allOf"], own]:
-            while isinstance(member, dict) and isinstance(member.get("$ref"), str):
-                if member["$ref"] in trail:
-                    self.lossy = True
-                    member = {}
-                    break
-                beside = {key: value for key, value in member.items() if key != "$ref"}
-                member = {**resolve(self._root, member["$ref"], self._where), **beside}
-                self._nodes += 1
-                if self._nodes > MAX_NODES:
-                    self.lossy = True
-                    member = {}
-            if not isinstance(member, dict):
-                continue
-            properties = {**merged.get("properties", {}), **(member.get("properties") or {})}
-            required = [*merged.get("required", []), *(member.get("required") or [])]
-            merged.update(member)
-            if properties:
-                merged["properties"] = properties
-            if required:
-                merged["required"] = list(dict.fromkeys(required))
-        return merged
+        members = [*schema["allOf"], {key: value for key, value in schema.items() if key != "allOf"}]
+        return merged([self._resolved(member, trail) for member in members if isinstance(member, dict)])
+
+    def _resolved(self, member: Schema, trail: tuple[str, ...]) -> Schema:
+        """What a member of allOf stands for; nothing where it leads back to itself."""
+        while isinstance(reference := member.get("$ref"), str):
+            self._nodes += 1
+            if reference in trail or self._nodes > MAX_NODES:
+                self.lossy = True
+                return {}
+            beside = {key: value for key, value in member.items() if key != "$ref"}
+            member = {**resolve(self._root, reference, self._where), **beside}
+        return member
 
     def _any_of(self, schema: Schema, options: list[Any], trail: tuple[str, ...]) -> Schema:
         kept = [option for option in options if not is_null(option)]
@@ -188,6 +177,20 @@ class _Subset:
         written["items"] = (self.write(items, trail) if isinstance(items, dict) else {}) or {"type": "string"}
 
 
+def merged(members: list[Schema]) -> Schema:
+    """allOf: the members put together, properties and required added up."""
+    whole: Schema = {}
+    for member in members:
+        properties = {**(whole.get("properties") or {}), **(member.get("properties") or {})}
+        required = [*(whole.get("required") or ()), *(member.get("required") or ())]
+        whole.update(member)
+        if properties:
+            whole["properties"] = properties
+        if required:
+            whole["required"] = list(dict.fromkeys(required))
+    return whole
+
+
 def _words(schema: Schema) -> Schema:
     return {key: schema[key] for key in ("title", "description") if key in schema}
 
@@ -243,25 +246,46 @@ def resolve(root: Schema, reference: str, where: str) -> Schema:
     return found
 
 
-def _full(schema: Any) -> Any:
-    """The schema for a `…JsonSchema` field: references stay, keywords it does not know go."""
-    if not isinstance(schema, dict):
-        return schema
-    written: Schema = {}
-    for key, value in schema.items():
+class _Full:
+    """Writes a schema for a `…JsonSchema` field: references stay, keywords it does not know go."""
+
+    def __init__(self, root: Schema, where: str) -> None:
+        self._root = root
+        self._where = where
+
+    def write(self, schema: Any, depth: int = 0) -> Any:
+        if not isinstance(schema, dict) or depth > MAX_DEPTH:
+            return schema if isinstance(schema, bool) else {}
+        if isinstance(schema.get("allOf"), list):
+            return self.write(self._merged(schema), depth + 1)
+        written: Schema = {}
+        for key, value in schema.items():
+            name, inner = self._member(key, value, depth + 1)
+            if name:
+                written[name] = inner
+        if isinstance(written.get("required"), list) and "properties" in written:
+            written["required"] = [name for name in written["required"] if name in written["properties"]]
+        return written
+
+    def _member(self, key: str, value: Any, depth: int) -> tuple[str, Any]:
+        """The keyword as it is written, "" where it is not."""
         if key in ("$defs", "definitions", "properties") and isinstance(value, dict):
-            name = "$defs" if key == "definitions" else key
-            written[name] = {inner: _full(below) for inner, below in value.items()}
-        elif key in ("anyOf", "oneOf", "allOf", "prefixItems") and isinstance(value, list):
-            written["anyOf" if key == "allOf" and len(value) == 1 else key] = [_full(below) for below in value]
-        elif key in ("items", "additionalProperties"):
-            written[key] = _full(value)
-        elif key == "$ref" and isinstance(value, str):
-            written[key] = value.replace("#/definitions/", "#/$defs/")
-        elif key == "const":
-            written["enum"] = [value]
-        elif key in FULL_KEYWORDS:
-            written[key] = value
-    if isinstance(written.get("required"), list) and "properties" in written:
-        written["required"] = [name for name in written["required"] if name in written["properties"]]
-    return written
+            below = {name: self.write(inner, depth) for name, inner in value.items()}
+            return ("$defs" if key == "definitions" else key), below
+        if key in ("anyOf", "oneOf", "prefixItems") and isinstance(value, list):
+            return key, [self.write(inner, depth) for inner in value]
+        if key in ("items", "additionalProperties"):
+            return key, self.write(value, depth)
+        if key == "$ref" and isinstance(value, str):
+            return key, value.replace("#/definitions/", "#/$defs/")
+        if key == "const":
+            return "enum", [value]
+        return (key if key in FULL_KEYWORDS else ""), value
+
+    def _merged(self, schema: Schema) -> Schema:
+        members = [*schema["allOf"], {key: value for key, value in schema.items() if key != "allOf"}]
+        return merged([self._resolved(member) for member in members if isinstance(member, dict)])
+
+    def _resolved(self, member: Schema) -> Schema:
+        reference = member.get("$ref")
+        return resolve(self._root, reference, self._where) if isinstance(reference, str) else member

@@ -1,0 +1,137 @@
+"""Errors, read from any upstream and written in each dialect."""
+
+from __future__ import annotations
+
+import json
+
+import orjson
+import pytest
+
+from pool.core.calls import GEMINI, OPENAI
+from pool.core.dialects import error_fields, render_fault, render_stream_fault, scrub, upstream_fault
+from pool.core.faults import Fault
+
+KEY = "AIzaSyA-0123456789_abcdefghijklmnopqrst"
+
+
+def test_openai_gets_its_four_members_and_the_details() -> None:
+    fault = Fault(429, "all_keys_cooling", "Wait.", retry_after_s=12.1, retryable=False, details={"cooling": 38})
+    status, headers, body = render_fault(OPENAI, fault)
+    assert status == 429
+    assert dict(headers) == {"Content-Type": "application/json", "Retry-After": "13", "x-should-retry": "false"}
+    assert json.loads(body)["error"] == {
+        "message": "Wait.",
+        "type": "rate_limit_error",
+        "param": None,
+        "code": "all_keys_cooling",
+        "cooling": 38,
+    }
+
+
+def test_gemini_gets_a_status_word_a_reason_and_the_delay() -> None:
+    fault = Fault(429, "all_keys_cooling", "Wait.", retry_after_s=12.1, details={"cooling": 38}, param="model")
+    _, _, body = render_fault(GEMINI, fault)
+    error = json.loads(body)["error"]
+    assert (error["code"], error["status"]) == (429, "RESOURCE_EXHAUSTED")
+    info, delay = error["details"]
+    assert (info["reason"], info["domain"]) == ("ALL_KEYS_COOLING", "keypool")
+    assert info["metadata"] == {"cooling": "38", "param": "model"}
+    assert delay["retryDelay"] == "13s"
+
+
+def test_an_unknown_client_key_is_googles_own_reason() -> None:
+    error = json.loads(render_fault(GEMINI, Fault(401, "invalid_api_key", "No."))[2])["error"]
+    assert (error["status"], error["details"][0]["reason"]) == ("UNAUTHENTICATED", "API_KEY_INVALID")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "word"),
+    [
+        (400, "invalid_request_error", "INVALID_ARGUMENT"),
+        (403, "permission_error", "PERMISSION_DENIED"),
+        (404, "not_found_error", "NOT_FOUND"),
+        (418, "invalid_request_error", "INVALID_ARGUMENT"),
+        (503, "server_error", "UNAVAILABLE"),
+        (504, "server_error", "DEADLINE_EXCEEDED"),
+        (599, "server_error", "INTERNAL"),
+    ],
+)
+def test_every_status_has_a_word_in_both_dialects(status: int, kind: str, word: str) -> None:
+    fault = Fault(status, "x", "y")
+    assert json.loads(render_fault(OPENAI, fault)[2])["error"]["type"] == kind
+    assert json.loads(render_fault(GEMINI, fault)[2])["error"]["status"] == word
+
+
+def test_a_stream_ends_with_an_error_in_its_own_dialect() -> None:
+    fault = Fault(503, "upstream_broken", "Cut.")
+    for dialect, code in ((OPENAI, "upstream_broken"), (GEMINI, 503)):
+        last = render_stream_fault(dialect, fault)
+        assert last.startswith(b"data: {")
+        assert last.endswith(b"}\n\n")
+        assert json.loads(last[6:])["error"]["code"] == code
+    begun = b'[{"a":1}' + render_stream_fault(GEMINI, fault, array=True)
+    assert json.loads(begun)[1]["error"]["code"] == 503
+    assert json.loads(render_stream_fault(GEMINI, fault, array=True, first=True))[0]["error"]["code"] == 503
+
+
+def test_an_upstreams_own_details_come_through_to_its_own_clients() -> None:
+    details = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "17.5s"}]
+    error = {"code": 429, "message": "Quota.", "status": "RESOURCE_EXHAUSTED", "details": details}
+    fault = upstream_fault(GEMINI, 429, {}, orjson.dumps([{"error": error}]))
+    assert json.loads(render_fault(GEMINI, fault)[2])["error"] == error
+    assert fault.retry_after_s == 17.5
+    told = json.loads(render_fault(OPENAI, fault)[2])["error"]
+    assert told == {"message": "Quota.", "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded"}
+
+
+def test_openais_own_words_come_through() -> None:
+    error = {"message": "No.", "type": "insufficient_quota", "param": "x", "code": "insufficient_quota"}
+    fault = upstream_fault(OPENAI, 429, {"retry-after": "7"}, orjson.dumps({"error": error}))
+    assert json.loads(render_fault(OPENAI, fault)[2])["error"] == error
+    assert fault.retry_after_s == 7
+    assert json.loads(render_fault(GEMINI, fault)[2])["error"]["details"][0]["reason"] == "INSUFFICIENT_QUOTA"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"<!DOCTYPE html><title>502</title>", "The upstream answered 502 with an HTML page."),
+        (b"  <html><body>x", "The upstream answered 502 with an HTML page."),
+        (b"", "The upstream answered 502."),
+        (b"{}", "The upstream answered 502."),
+        (b"null", "The upstream answered 502."),
+        (b"upstream connect error", "upstream connect error"),
+        (b'{"error":"plain"}', "plain"),
+        (b'{"message":"flat"}', "flat"),
+        (b'data: {"error":{"message":"event"}}\n\n', "event"),
+        (b'[{"error":{"message":"a"}},{"error":{"message":"b"}}]', "b"),
+        (b'{"error":{"message":{"not":"text"}}}', "The upstream answered 502."),
+        (b"\xff\xfe", "��"),
+    ],
+)
+def test_any_body_gives_a_message(body: bytes, message: str) -> None:
+    fault = upstream_fault(GEMINI, 502, {}, body)
+    assert (fault.status, fault.message) == (502, message)
+    assert fault.code == "server_error"
+
+
+def test_a_long_body_is_never_echoed_whole() -> None:
+    fault = upstream_fault(OPENAI, 500, {}, b"x" * 100_000)
+    assert len(render_fault(OPENAI, fault)[2]) < 2200
+
+
+def test_an_echoed_key_is_masked_wherever_it_stands() -> None:
+    details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "metadata": {"containerInfo": f"api_key:{KEY}"}}]
+    body = orjson.dumps({"error": {"code": 403, "message": f"Consumer 'api_key:{KEY}' suspended.", "details": details}})
+    fault = upstream_fault(GEMINI, 403, {}, body)
+    for dialect in (OPENAI, GEMINI):
+        assert KEY.encode() not in render_fault(dialect, fault)[2]
+    assert scrub(f"x {KEY} y") == f"x {KEY[:8]}…{KEY[-4:]} y"
+
+
+def test_fields_are_dug_out_of_googles_error() -> None:
+    details = [{"@type": "ErrorInfo", "reason": "API_KEY_INVALID"}, {"@type": "Help"}, "junk"]
+    said = error_fields(orjson.dumps({"error": {"code": 400, "message": "m", "status": "S", "details": details}}))
+    assert (said.message, said.status, said.number, said.code) == ("m", "S", 400, "")
+    assert said.reasons == ("API_KEY_INVALID",)
+    assert len(said.details) == 2
