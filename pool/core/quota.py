@@ -64,7 +64,7 @@ def _violation(row: Mapping[str, Any]) -> Violation:
 def _whole(value: Any) -> int | None:
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -121,4 +121,6 @@ def cap_window(window: str, now: float, quota_reset: str = "pacific") -> tuple[s
         first = datetime(local.year + local.month // 12, local.month % 12 + 1, 1, tzinfo=PACIFIC)
         return f"{local:%Y-%m}", first.timestamp()
     end = next_reset(now, quota_reset)
-    return f"{datetime.fromtimestamp(end - 3600, PACIFIC):%Y-%m-%d}", end
+    # Named in the zone it is reckoned in: across a change of clocks, two days would share a name elsewhere.
+    zone = PACIFIC if quota_reset.lower().startswith("pacific") else UTC
+    return f"{datetime.fromtimestamp(end - 3600, zone):%Y-%m-%d}", end
