@@ -25,7 +25,7 @@ from pool.adapters.memory import MemoryState
 from pool.adapters.passwords import Passwords, weak
 from pool.adapters.preferences import Preferences
 from pool.adapters.recorder import Recorder
-from pool.adapters.schema import upgrade
+from pool.adapters.schema import NewerDatabase, upgrade
 from pool.adapters.spool import Spool
 from pool.adapters.tables import db
 from pool.adapters.upstream import Upstream
@@ -99,7 +99,10 @@ def create_app(config: Mapping[str, Any] | None = None, environment: Mapping[str
     )
     db.init_app(app)
     Migrate(app, db, directory=str(ROOT / "migrations"))
-    upgrade(app)
+    try:
+        upgrade(app)
+    except NewerDatabase as error:
+        raise BadStart(str(error)) from None
     keypool = _assemble(boot)
     app.extensions["keypool"] = keypool
     _settle_password(keypool)
@@ -160,7 +163,7 @@ def _assemble(boot: Environment) -> Keypool:
         proxy=Proxy(access, relay, models, settings, time.time),
         spool=spool,
         recorder=recorder,
-        chores=_chores(spool, recorder, state),
+        chores=_chores(database, spool, recorder, state),
         began_at=time.time(),
     )
     _load(keypool)
@@ -180,7 +183,7 @@ def _load(keypool: Keypool) -> None:
         keypool.state.restore(key_id, window, used)
 
 
-def _chores(spool: Spool, recorder: Recorder, state: PoolState) -> Chores:
+def _chores(database: Database, spool: Spool, recorder: Recorder, state: PoolState) -> Chores:
     def keep() -> None:
         gevent.get_hub().threadpool.apply(spool.sync)
 
@@ -190,6 +193,7 @@ def _chores(spool: Spool, recorder: Recorder, state: PoolState) -> Chores:
             Chore("journal to disk", DRAIN_S, keep),
             Chore("journal into the database", DRAIN_S, recorder.drain),
             Chore("tidy the journal", 60.0, recorder.tidy),
+            Chore("planner statistics", 3600.0, database.optimize, alone=True),
         ],
         lambda chore, ttl_s: state.claim(chore, holder, ttl_s, time.time()),
     )

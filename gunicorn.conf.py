@@ -14,10 +14,13 @@ ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 load_dotenv(ROOT / ".env")
 
-from pool.adapters.database import acquire_instance_lock
-from pool.environment import read_environment
+from pool.adapters.database import AlreadyRunning, acquire_instance_lock
+from pool.environment import BadStart, read_environment
 
-environment = read_environment(os.environ, ROOT)
+try:
+    environment = read_environment(os.environ, ROOT)
+except BadStart as error:
+    sys.exit(str(error))
 
 bind = (
     f"{environment.host}:{environment.port}"
@@ -50,7 +53,10 @@ umask = 0o077  # the database and its journal are nobody else's to read
 def on_starting(server):
     """One server an SQLite file. Held by the master, so that a reload does not wait for itself."""
     if environment.database_url.startswith("sqlite"):
-        server.keypool_lock = acquire_instance_lock(environment.instance / "lock")
+        try:
+            server.keypool_lock = acquire_instance_lock(environment.instance / "lock")
+        except AlreadyRunning as error:
+            sys.exit(str(error))
 
 
 def when_ready(server):
@@ -62,6 +68,6 @@ def post_worker_init(worker):
 
 
 def worker_exit(server, worker):
-    keypool = getattr(worker.wsgi, "extensions", {}).get("keypool") if worker.wsgi else None
-    if keypool is not None:
-        keypool.stop()
+    app = getattr(worker, "wsgi", None)  # a worker that failed to boot has none
+    if app is not None:
+        app.extensions["keypool"].stop()

@@ -16,8 +16,8 @@ KNOWN = (
 )  # fmt: skip
 
 
-class BadStart(SystemExit):
-    """Something in the environment that Keypool must not start with. The text is one sentence."""
+class BadStart(Exception):
+    """Something Keypool must not start with. The text is one sentence that names it and what is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Environment:
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1
-    database_url: str = ""
+    database_url: str = field(default="", repr=False)
     redis_url: str = field(default="", repr=False)
     admin_password: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
@@ -46,7 +46,7 @@ class Environment:
 def read_environment(variables: Mapping[str, str], root: Path) -> Environment:
     """The environment as typed values. Raises `BadStart`, naming the variable, for what cannot be meant.
 
-    Every variable may also come from a file, as NAME_FILE.
+    Every variable may also come from a file, as NAME_FILE; an empty one counts as unset.
     """
     named = _named(variables)
     instance = Path(named.get("KEYPOOL_INSTANCE") or root / "instance").absolute()
@@ -77,12 +77,12 @@ def _named(variables: Mapping[str, str]) -> dict[str, str]:
     named: dict[str, str] = {}
     for name in (*KNOWN, *ALIASES):
         value = variables.get(name)
-        if value is None and (path := variables.get(f"{name}_FILE")):
+        if not value and (path := variables.get(f"{name}_FILE")):
             try:
                 value = Path(path).read_text().strip()
-            except OSError as error:
-                raise BadStart(f"{name}_FILE: {path} cannot be read ({error.strerror}).") from None
-        if value is not None:
+            except (OSError, UnicodeDecodeError) as error:
+                raise BadStart(f"{name}_FILE: {path} cannot be read ({error.args[1]}).") from None
+        if value:
             named.setdefault(ALIASES.get(name, name), value)
     return named
 
@@ -100,7 +100,7 @@ def _check(environment: Environment) -> None:
 
 
 def _whole(name: str, text: str, low: int, high: int) -> int:
-    if not text.isdigit() or not low <= int(text) <= high:
+    if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
         raise BadStart(f"{name}: {text!r} is not a whole number from {low} to {high}.")
     return int(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from .core.rotation import POLICIES, canonical_policy
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `boot`: read at the start only; the others are live. `low`/`high` bound numbers."""
+    """One setting. `boot`: read at the start only; the others are live. `low`/`high` bound numbers, `pattern` text."""
 
     name: str
     default: Any
@@ -22,6 +23,7 @@ class Setting:
     low: float | None = None
     high: float | None = None
     aliases: tuple[str, ...] = ()
+    pattern: str = ""
 
 
 SETTINGS = (
@@ -61,7 +63,11 @@ SETTINGS = (
         high=720,
     ),
     Setting(
-        "quota_reset", "pacific", "", "When daily quotas come back: `pacific` (midnight in Los Angeles) or `HH:MM UTC`."
+        "quota_reset",
+        "pacific",
+        "",
+        "When daily quotas come back: `pacific` (midnight in Los Angeles) or `HH:MM UTC`.",
+        pattern=r"pacific|([01]?\d|2[0-3]):[0-5]\d UTC",
     ),
     Setting("retry_unsure", True, "", "Try another key where an upstream broke off before any content came."),
     Setting("max_queue_s", 0.0, "s", "How long a request may wait for a key that recovers soon.", low=0, high=60),
@@ -170,11 +176,13 @@ def coerce(name: str, value: Any) -> Any:
         value = canonical_policy(str(value)) or value
     try:
         typed = _typed(setting, value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise BadSetting(f"{name}: {value!r} is not a {type(setting.default).__name__}") from error
     if setting.choices and typed not in setting.choices:
         raise BadSetting(f"{name}: {typed!r} is none of {', '.join(setting.choices)}")
-    if setting.low is not None and typed < setting.low:
+    if setting.pattern and not re.fullmatch(setting.pattern, typed):
+        raise BadSetting(f"{name}: {typed!r} does not fit; {setting.help}")
+    if setting.low is not None and not typed >= setting.low:
         raise BadSetting(f"{name}: at least {setting.low:g} {setting.unit}")
     if setting.high is not None and typed > setting.high:
         raise BadSetting(f"{name}: at most {setting.high:g} {setting.unit}")
@@ -200,7 +208,9 @@ def _typed(setting: Setting, value: Any) -> Any:
             if isinstance(value, bool):
                 raise ValueError(value)
             return float(value)
-    return str(value).strip()
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value.strip()
 
 
 def check(name: str, value: Any) -> tuple[str, Any]:

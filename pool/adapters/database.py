@@ -132,7 +132,7 @@ class Database:
             pool_size=POSTGRESQL_CONNECTIONS // 2,
             max_overflow=POSTGRESQL_CONNECTIONS - POSTGRESQL_CONNECTIONS // 2,
             json_serializer=_json,
-            json_deserializer=orjson.loads,
+            json_deserializer=_unjson,
             connect_args={
                 "connect_timeout": 5,
                 "options": "-c statement_timeout=5s -c idle_in_transaction_session_timeout=10s -c timezone=UTC",
@@ -158,7 +158,7 @@ def sqlite_engine(path: str, pragmas: tuple[str, ...] = SQLITE_WRITER_PRAGMAS) -
         poolclass=NullPool,
         hide_parameters=True,
         json_serializer=_json,
-        json_deserializer=orjson.loads,
+        json_deserializer=_unjson,
     )
 
 
@@ -330,6 +330,11 @@ def _result(outcome: tuple[Any, BaseException | None]) -> Any:
     if error is not None:
         raise error
     return value
+
+
+def _unjson(value: Any) -> Any:
+    # SQLite's JSON columns have numeric affinity: a bare number comes back as one.
+    return orjson.loads(value) if isinstance(value, str | bytes) else value
 
 
 def _json(value: Any) -> str:

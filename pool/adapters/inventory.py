@@ -105,6 +105,7 @@ class Inventory:
                     catalogue.put_member(pool_id, Member(key_id, weight, tier), now)
                 else:
                     catalogue.drop_member(pool_id, key_id)
+        catalogue.drop_rotations()
         catalogue.revision = newest
 
     def _pages(self, query: Callable[..., Any], known: int, newest: int) -> Iterator[Sequence[Any]]:
@@ -222,21 +223,21 @@ def _few(session: Session, vault: Vault) -> _Few:
         proxy_url = vault.decrypt(row.proxy_url) if row.proxy_url else None
         providers[row.slug] = Provider(row.slug, row.dialect, row.base_url, proxy_url, row.fallback_to_direct)
     pools, credentials = [], {}
-    for row in session.scalars(select(tables.Pool).order_by(tables.Pool.id)):
+    for pool in session.scalars(select(tables.Pool).order_by(tables.Pool.id)):
         pools.append(
             Pool(
-                row.id, row.public_id, row.name, row.enabled, row.policy, tuple(row.allowed_models or ()),
-                dict(row.aliases or {}), row.fallback_pool_id, row.is_default,
+                pool.id, pool.public_id, pool.name, pool.enabled, pool.policy, tuple(pool.allowed_models or ()),
+                dict(pool.aliases or {}), pool.fallback_pool_id, pool.is_default,
             )
         )  # fmt: skip
-        credentials[row.auth_digest] = Credential(row.id)
-        if row.previous_auth_digest and row.previous_auth_until:
-            credentials[row.previous_auth_digest] = Credential(row.id, None, row.previous_auth_until)
-    for row in session.scalars(select(tables.ClientKey)):
-        client = _client(row)
-        credentials[row.digest] = Credential(row.pool_id, client)
-        if row.previous_digest and row.overlap_until:
-            credentials[row.previous_digest] = Credential(row.pool_id, client, row.overlap_until)
+        credentials[pool.auth_digest] = Credential(pool.id)
+        if pool.previous_auth_digest and pool.previous_auth_until:
+            credentials[pool.previous_auth_digest] = Credential(pool.id, None, pool.previous_auth_until)
+    for holder in session.scalars(select(tables.ClientKey)):
+        client = _client(holder)
+        credentials[holder.digest] = Credential(holder.pool_id, client)
+        if holder.previous_digest and holder.overlap_until:
+            credentials[holder.previous_digest] = Credential(holder.pool_id, client, holder.overlap_until)
     revision = session.scalar(select(tables.Meta.number).where(tables.Meta.name == "revision")) or 0
     return _Few(providers, pools, credentials, revision)
 
@@ -379,8 +380,10 @@ def _delete_pool(session: Session, pool_id: int, now: float) -> None:
     mine = select(member.key_id).where(member.pool_id == pool_id, member.removed_at.is_(None))
     elsewhere = select(member.key_id).where(member.pool_id != pool_id, member.removed_at.is_(None))
     homeless = list(session.scalars(mine.where(member.key_id.not_in(elsewhere))))
-    for key_id in homeless:
-        _seat(session, default_id, key_id, 1, revision, now)
+    for piece in _pieces(homeless):
+        seats = _seats(session, default_id, piece)
+        for key_id in piece:
+            _seat(session, seats.get(key_id), default_id, key_id, 1, revision, now)
     pool = session.get(tables.Pool, pool_id)
     if pool is not None:
         session.delete(pool)
@@ -419,34 +422,47 @@ def _add_some(
     prints = [(providers[key.provider], vault.fingerprint(key.provider, key.secret)) for key in keys]
     rows = session.scalars(select(tables.Key).where(tables.Key.fingerprint.in_({print_ for _, print_ in prints})))
     known = {(row.provider_id, row.fingerprint): row for row in rows}
-    seats = _seats(session, pool_id, [row.id for row in known.values()])
-    taken = []
+    fresh: dict[tuple[int, bytes], tables.Key] = {}
     for key, place in zip(keys, prints, strict=True):
-        row = known.get(place)
-        if row is None:
-            row = known[place] = _new_key(key, place, vault, batch, revision, now)
-            session.add(row)
-            session.flush()
+        if place not in known and place not in fresh:
+            fresh[place] = _new_key(key, place, vault, batch, revision, now)
+    session.add_all(fresh.values())
+    session.flush()
+    known |= fresh
+    seats = _seats(session, pool_id, [row.id for row in known.values()])
+    taken, restored = [], []
+    for key, place in zip(keys, prints, strict=True):
+        row = known[place]
+        seat = seats.get(row.id)
+        if fresh.pop(place, None):
             fate = "added"
         elif row.deleted_at is not None and batch.origin != "env":
             row.deleted_at, row.revision, fate = None, revision, "restored"
-            if row.secret is None:
-                row.secret = vault.encrypt(key.secret)
+            row.secret = row.secret or vault.encrypt(key.secret)
+            restored.append(row.id)
+        elif row.deleted_at is not None or (seat and (seat.removed_at is None or batch.origin == "env")):
+            fate = "duplicate"
         else:
-            fate = "duplicate" if row.id in seats or row.deleted_at is not None else "linked"
+            fate = "linked"
         if fate != "duplicate":
-            _seat(session, pool_id, row.id, key.weight, revision, now, batch.id, new=fate == "added")
-            seats.add(row.id)
+            seats[row.id] = _seat(session, seat, pool_id, row.id, key.weight, revision, now, batch.id)
         taken.append(Taken(row.id, fate))
+    _seat_again(session, restored, revision)
     return taken
 
 
-def _seats(session: Session, pool_id: int, key_ids: list[int]) -> set[int]:
+def _seats(session: Session, pool_id: int, key_ids: list[int]) -> dict[int, tables.Membership]:
+    """The memberships of keys in a pool, removed ones too."""
     member = tables.Membership
-    query = select(member.key_id).where(
-        member.pool_id == pool_id, member.removed_at.is_(None), member.key_id.in_(key_ids)
-    )
-    return set(session.scalars(query))
+    query = select(member).where(member.pool_id == pool_id, member.key_id.in_(key_ids))
+    return {seat.key_id: seat for seat in session.scalars(query)}
+
+
+def _seat_again(session: Session, key_ids: list[int], revision: int) -> None:
+    """The catalogue drops the seats of a binned key: it must read those of a restored one again."""
+    member = tables.Membership
+    for piece in _pieces(key_ids):
+        session.execute(update(member).where(member.key_id.in_(piece)).values(revision=revision))
 
 
 def _new_key(
@@ -463,20 +479,21 @@ def _new_key(
 
 def _seat(
     session: Session,
+    seat: tables.Membership | None,
     pool_id: int,
     key_id: int,
     weight: int,
     revision: int,
     now: float,
     import_id: int | None = None,
-    new: bool = False,
-) -> None:
-    seat = None if new else session.get(tables.Membership, (pool_id, key_id))
+) -> tables.Membership:
+    """Seat a key in a pool; `seat` is the place it has or had there."""
     if seat is None:
         seat = tables.Membership(pool_id=pool_id, key_id=key_id, created_at=now)
         session.add(seat)
     seat.weight, seat.enabled, seat.removed_at = weight, True, None
     seat.revision, seat.import_id = revision, import_id
+    return seat
 
 
 def _set_disabled(session: Session, key_ids: list[int], until: float | None, now: float) -> int:
@@ -507,10 +524,7 @@ def _bin_keys(session: Session, key_ids: list[int], now: float) -> int:
 def _restore_keys(session: Session, key_ids: list[int]) -> int:
     revision = next_revision(session)
     count = _update_keys(session, key_ids, {"deleted_at": None, "revision": revision})
-    member = tables.Membership
-    for piece in _pieces(key_ids):
-        # The catalogue dropped their seats with them: it must read those again.
-        session.execute(update(member).where(member.key_id.in_(piece)).values(revision=revision))
+    _seat_again(session, key_ids, revision)
     return count
 
 
@@ -549,19 +563,17 @@ def _set_proxy_key(session: Session, vault: Vault, pool_id: int, token: str | No
     """`PROXY_API_KEY` is a client key of `default`; without the variable the one it made before ends."""
     next_revision(session)
     client = tables.ClientKey
-    digest = vault.digest(token) if token else None
-    for row in session.scalars(select(client).where(client.origin == "env", client.revoked_at.is_(None))):
-        if row.digest == digest:
-            return
+    digest = vault.digest(token) if token else b""
+    made_here = select(client).where(client.origin == "env", client.revoked_at.is_(None), client.digest != digest)
+    for row in session.scalars(made_here):
         row.revoked_at = now
-    if token and digest:
-        row = session.scalar(select(client).where(client.digest == digest))
-        if row is None:
-            session.add(
-                client(name="PROXY_API_KEY", pool_id=pool_id, digest=digest, hint=mask(token), origin="env")
-            )
-        else:
-            row.revoked_at = None
+    if not token:
+        return
+    known = session.scalar(select(client).where(client.digest == digest))
+    if known is None:
+        session.add(client(name="PROXY_API_KEY", pool_id=pool_id, digest=digest, hint=mask(token), origin="env"))
+    elif known.origin == "env":
+        known.revoked_at = None
 
 
 def count_keys(session: Session) -> int:

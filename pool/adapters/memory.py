@@ -54,17 +54,16 @@ class MemoryState:
         self._used.pop(key_id, None)
 
     def take(self, bucket: str, limit: int, window_s: float, now: float, amount: int = 1) -> Grant:
-        events, total = self._windows.get(bucket) or (deque(), 0)
+        events, total = self._windows.pop(bucket, (deque(), 0))
         while events and events[0][0] <= now - window_s:
             total -= events.popleft()[1]
         allowed = total + amount <= limit
-        if allowed:
+        if allowed and amount:
             events.append((now, amount))
             total += amount
         if events:
+            # At the end of the dictionary: the bucket that is given up first is the one longest unused.
             self._windows[bucket] = (events, total)
-        else:
-            self._windows.pop(bucket, None)
         if len(self._windows) > MOST_BUCKETS:
             self._windows.pop(next(iter(self._windows)))
         resets_at = events[0][0] + window_s if events else now

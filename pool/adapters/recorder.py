@@ -11,8 +11,9 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from pool.core import records as lines
 from pool.core.masking import redact
-from pool.core.records import BENCH, DEAD, RELEASE, REQUEST, RequestRecord, parse_line, parse_request
+from pool.core.records import RequestRecord, parse_line, parse_request
 
 from . import tables
 from .database import Database
@@ -48,7 +49,7 @@ class Recorder:
         positions = self._database.read(_positions)
         done = drained(self._folder, positions)
         if done:
-            # The rows first: a position without its file is harmless, a file without its position is not.
+            # The files first: a position without its file is harmless, a file without its position is drained again.
             for name in done:
                 (self._folder / name).unlink(missing_ok=True)
             self._database.write(_forget, done)
@@ -69,17 +70,16 @@ def _store(session: Session, batch: Batch) -> None:
         try:
             fields = parse_line(line)
             match fields[0]:
-                case "request":
+                case lines.REQUEST:
                     records.append(parse_request(fields))
-                case "bench":
+                case lines.BENCH:
                     _store_bench(session, *fields[1:])
-                case "dead":
+                case lines.DEAD:
                     _store_death(session, *fields[1:])
-                case "release":
+                case lines.RELEASE:
                     _store_release(session, *fields[1:])
         except (ValueError, TypeError):
             log.warning("a journal line could not be read and was left out (%s, %d bytes)", batch.file, len(line))
-    assert {REQUEST, BENCH, DEAD, RELEASE} == {"request", "bench", "dead", "release"}
     if records:
         _store_requests(session, records)
     position = {"file": batch.file, "offset": batch.end}
@@ -95,13 +95,14 @@ def _store_requests(session: Session, records: list[RequestRecord]) -> None:
         rows,
     )
     ids = {request_id: row_id for row_id, request_id in inserted}
-    new = [record for record in records if record.request_id in ids]
-    attempts = [row for record in new for row in _attempt_rows(record, ids[record.request_id])]
+    new = [(record, row_id) for record in records if (row_id := ids.pop(record.request_id, None)) is not None]
+    attempts = [row for record, row_id in new for row in _attempt_rows(record, row_id)]
     if attempts:
         session.execute(insert(tables.Attempt), attempts)
-    _roll_up(session, new)
-    _add_to_keys(session, new)
-    _touch_clients(session, new)
+    added = [record for record, _ in new]
+    _roll_up(session, added)
+    _add_to_keys(session, added)
+    _touch_clients(session, added)
 
 
 def _request_row(record: RequestRecord) -> dict[str, Any]:
@@ -167,12 +168,12 @@ def _roll_up(session: Session, records: list[RequestRecord]) -> None:
             by_pool[hour, record.pool_id, *common],
         ):
             _count(tally, record)
-    keys = ("hour", "pool_id", "key_id", "client_key_id", "model")
-    rows = [dict(zip(keys, place, strict=True), **tally) for place, tally in sorted(by_key.items())]
-    _upsert(session, tables.UsageHour, rows, keys, add=_TALLY)
-    keys = ("hour", "pool_id", "client_key_id", "model")
-    rows = [dict(zip(keys, place, strict=True), **tally) for place, tally in sorted(by_pool.items())]
-    _upsert(session, tables.TrafficHour, rows, keys, add=_TALLY)
+    for table, tallies, keys in (
+        (tables.UsageHour, by_key, ("hour", "pool_id", "key_id", "client_key_id", "model")),
+        (tables.TrafficHour, by_pool, ("hour", "pool_id", "client_key_id", "model")),
+    ):
+        rows = [dict(zip(keys, place, strict=True), **tally) for place, tally in sorted(tallies.items())]
+        _upsert(session, table, rows, keys, add=_TALLY)
 
 
 def _count(tally: dict[str, int], record: RequestRecord) -> None:
@@ -244,8 +245,15 @@ def _store_bench(
         "key_id": key_id, "model": model, "state": state, "reason": reason, "since": at, "until": until,
         "upstream_text": redact(text)[:2000], "streak": 0,
     }  # fmt: skip
-    replace = ("state", "reason", "since", "until", "upstream_text")
-    _upsert(session, tables.KeyHealth, [row], ("key_id", "model"), replace=replace)
+    # As in memory: a later word extends an earlier one and never shortens it.
+    table = tables.KeyHealth
+    statement = _insert(session, table)
+    said = statement.excluded
+    changes = {name: said[name] for name in ("state", "reason", "since", "until", "upstream_text")}
+    longer = said.until.is_(None) | (said.until > table.until)
+    session.execute(
+        statement.on_conflict_do_update(index_elements=["key_id", "model"], set_=changes, where=longer), [row]
+    )
 
 
 def _store_death(session: Session, key_id: int, text: str, at: float) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -39,29 +41,43 @@ class Spool:
         self._fd = -1
         self._size = 0
         self._dirty = False
+        self._torn = False
+        self._full: deque[int] = deque()
         self._open_segment()
 
     def write(self, line: bytes) -> None:
         """Append one line. A full disk must not fail a request: the loss is counted in `unwritten`."""
+        if self._torn:
+            # Ends what a failed write left, which would spoil this line too.
+            line = b"\n" + line
+        done = 0
         try:
-            done = os.write(self._fd, line)
             while done < len(line):
                 done += os.write(self._fd, line[done:])
+            self._torn = False
         except OSError:
             self.unwritten += 1
+            self._torn = self._torn or done > 0
             return
         self._dirty = True
         self._size += len(line)
         if self._size >= SEGMENT_BYTES:
-            self._open_segment()
+            with suppress(OSError):
+                self._open_segment()
 
     def sync(self) -> None:
         """Ask the disk to keep what was written (fdatasync: it blocks, so call it in a thread)."""
+        while self._full:
+            fd = self._full.popleft()
+            os.fdatasync(fd)
+            os.close(fd)
         if self._dirty:
             self._dirty = False
             os.fdatasync(self._fd)
 
     def close(self) -> None:
+        while self._full:
+            os.close(self._full.popleft())
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -71,14 +87,20 @@ class Spool:
         return self._name
 
     def _open_segment(self) -> None:
-        self._name = f"{time.time_ns():020d}-{os.getpid()}-{token_hex(4)}{_SUFFIX}"
-        fd = os.open(self.folder / self._name, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
-        # Held as long as this process writes here: who gets the lock knows that the file is complete.
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        old, self._fd, self._size = self._fd, fd, 0
-        if old >= 0:
-            os.fdatasync(old)
-            os.close(old)
+        name = f"{time.time_ns():020d}-{os.getpid()}-{token_hex(4)}"
+        draft = self.folder / name
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
+        try:
+            # Held as long as this process writes here: who gets the lock knows that the file is complete.
+            # So it is taken before the file has its name, or another worker might remove the file first.
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.rename(draft.with_suffix(_SUFFIX))
+        except OSError:
+            os.close(fd)
+            raise
+        if self._fd >= 0:
+            self._full.append(self._fd)
+        self._name, self._fd, self._size = name + _SUFFIX, fd, 0
 
 
 def batches(folder: Path, positions: dict[str, int]) -> Iterator[Batch]:
@@ -87,7 +109,7 @@ def batches(folder: Path, positions: dict[str, int]) -> Iterator[Batch]:
         start = positions.get(path.name, 0)
         with path.open("rb") as file:
             file.seek(start)
-            while piece := file.read(PIECE_BYTES):
+            while piece := file.read(PIECE_BYTES) + file.readline():
                 whole = piece.rfind(b"\n") + 1
                 if not whole:
                     break
@@ -105,7 +127,7 @@ def drained(folder: Path, positions: dict[str, int]) -> list[str]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 continue
-            rest = file.read()[positions.get(path.name, 0) :]
-            if b"\n" not in rest:
+            file.seek(positions.get(path.name, 0))
+            if not file.readline().endswith(b"\n"):
                 done.append(path.name)
     return done

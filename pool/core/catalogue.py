@@ -91,6 +91,12 @@ class Catalogue:
             if len(rotation) and slug in self.providers
         }
 
+    def ready_seats(self, now: float) -> int:
+        """How many keys could be chosen now, counted once a pool they are in."""
+        return sum(
+            rotation.ready("", now) for rotations in self.rotations.values() for rotation in rotations.values()
+        )
+
     def put_key(self, key: Key, now: float) -> None:
         """Take a key in, or its changed fields; its rotations learn whether a person or the upstream stopped it."""
         known = self.keys.get(key.id)
@@ -150,11 +156,18 @@ class Catalogue:
             rotation.release(key_id, model)
 
     def keep_pools(self, pools: Iterable[Pool]) -> None:
-        """These are all the pools there are."""
+        """These are all the pools there are. What the gone ones knew stays until `drop_rotations`."""
         self.pools = {pool.id: pool for pool in pools}
-        for gone in self.rotations.keys() - self.pools.keys():
-            del self.rotations[gone]
         self.default_pool_id = next((pool.id for pool in self.pools.values() if pool.is_default), 0)
+
+    def drop_rotations(self) -> None:
+        """Forget pools that are gone, once their keys were seated elsewhere with what is known against them."""
+        gone = self.rotations.keys() - self.pools.keys()
+        for pool_id in gone:
+            del self.rotations[pool_id]
+        if gone:
+            for pool_ids in self.pools_of_key.values():
+                pool_ids -= gone
 
 
 def seat(rotation: Rotation, key: Key, now: float) -> None:

@@ -13,8 +13,11 @@ from .records import bench_line, dead_line
 from .rotation import Rotation
 from .state import Word
 
-MOST_OVERLOAD_S = 60.0
+OVERLOAD_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 CONFIRM_S = 60.0
+
+MOST_OVERLOADED = 10_000
+"""How many (key, model) pairs may have a count of overloads; callers name models, so there is no end of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Judge:
         self._announce = announce
         self._remember = remember
         self._streaks: dict[int, deque[float]] = {}
+        self._tripped: set[int] = set()
         self._suspected_at: dict[int, float] = {}
         self._overloads: dict[tuple[int, str], int] = {}
 
@@ -45,6 +49,8 @@ class Judge:
         """A 2xx: streaks end, suspicions fall."""
         if self._streaks:
             self._streaks.pop(key.id, None)
+        if self._tripped:
+            self._tripped.discard(key.id)
         if self._suspected_at:
             self._suspected_at.pop(key.id, None)
         if self._overloads:
@@ -58,19 +64,22 @@ class Judge:
             self._rest_overloaded(key, model, outcome, now, rotation)
         elif outcome.dead or (outcome.kind == "suspected" and self._confirmed(key, now)):
             self._bury(key, outcome.reason, now)
+            return
         elif outcome.scope in (KEY, KEY_MODEL) and outcome.until is not None:
             view = model if outcome.scope == KEY_MODEL else ""
             self._bench(key, outcome.kind, outcome.until, view, outcome.reason, now)
-        if outcome.blamed and not outcome.dead:
+        if outcome.blamed:
             self._count(key, now, limits)
 
     def _rest_overloaded(self, key: Key, model: str, outcome: Outcome, now: float, rotation: Rotation) -> None:
-        """1·2ⁿ s, at most 60 s, and never the last usable key of a model."""
-        times = self._overloads.get((key.id, model), 0)
-        self._overloads[key.id, model] = times + 1
-        if rotation.ready(model, now) > 1:
-            until = now + min(MOST_OVERLOAD_S, 2.0**times)
-            self._announce(Word(key.id, outcome.kind, until, model))
+        """1·2ⁿ s, at most 60 s, and never the last usable key of a model in any of its pools."""
+        times = self._overloads.pop((key.id, model), 0)
+        self._overloads[key.id, model] = min(times + 1, len(OVERLOAD_S) - 1)
+        if len(self._overloads) > MOST_OVERLOADED:
+            del self._overloads[next(iter(self._overloads))]
+        rotations = self._catalogue.rotations_of(key.id) or [rotation]
+        if all(each.ready(model, now) > 1 for each in rotations):
+            self._announce(Word(key.id, outcome.kind, now + OVERLOAD_S[times], model))
 
     def _confirmed(self, key: Key, now: float) -> bool:
         """A second refusal without a known reason, at least a minute after the first, without a 2xx between."""
@@ -84,10 +93,12 @@ class Judge:
             self._remember(dead_line(key.id, key.dead, now))
 
     def _count(self, key: Key, now: float, limits: Thresholds) -> None:
-        streak = self._streaks.setdefault(key.id, deque(maxlen=limits.errors))
-        streak.append(now)
-        if len(streak) >= limits.errors and now - streak[0] <= limits.window_s:
+        """Too many errors in a row, or one by a key that came back from such a rest: half-open by one probe."""
+        streak = self._streaks.get(key.id, ())
+        streak = self._streaks[key.id] = deque((*streak, now), maxlen=limits.errors)
+        if key.id in self._tripped or (len(streak) >= limits.errors and now - streak[0] <= limits.window_s):
             streak.clear()
+            self._tripped.add(key.id)
             text = f"{limits.errors} errors without a success"
             self._bench(key, "errors", now + limits.window_s, "", text, now)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 _KEY_SHAPES = re.compile(
-    r"AIza[0-9A-Za-z_\-]{10,}|AQ\.[0-9A-Za-z_\-.]{10,}|ya29\.[0-9A-Za-z_\-.]{10,}|GOCSPX-[0-9A-Za-z_\-]{8,}"
-    r"|sk-[0-9A-Za-z_\-]{12,}|(?<=Bearer )[^\s\"'<>]{8,}|(?<=[?&]key=)[^\s&\"'<>]+|(?<=[?&]apikey=)[^\s&\"'<>]+"
+    r"AIza[0-9A-Za-z_\-]{10,}|GOCSPX-[0-9A-Za-z_\-]{8,}"
+    r"|(?<![0-9A-Za-z])(?:(?:AQ\.(?!.{5}\.{3})|ya29\.(?!.{3}\.{3}))[0-9A-Za-z_\-.]{10,}|sk-[0-9A-Za-z_\-]{12,})"
+    r"|(?<=Bearer )[^\s\"'<>]{8,}|(?<=[?&]key=)[^\s&\"'<>]+|(?<=[?&]apikey=)[^\s&\"'<>]+"
 )
-_PROJECT = re.compile(r"(?<=projects/)\d+|(?<=project_number:)\d+|(?<=project )\d{6,}")
+_PROJECT = re.compile(r"(?<=projects/)\d+|(?<=project_number:)\d+|(?<=project[ =])\d{6,}")
 
 
 def mask(secret: str) -> str:

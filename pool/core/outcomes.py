@@ -18,6 +18,8 @@ NOBODY, KEY, KEY_MODEL = "nobody", "key", "key_model"
 """Whom an outcome sets aside: nobody, the key for everything, or the key for this model alone."""
 
 WEEK_S = 7 * 86_400.0
+LONGEST_PAUSE_S = 86_400.0
+"""However long an upstream asks us to wait for a minute's quota."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +75,30 @@ class Refusal(Protocol):
 
 
 _INVALID_KEY = re.compile(
-    r"api key not valid|api key expired|api_key_invalid|invalid api key|incorrect api key|api key not found", re.I
+    r"\W*(?:api key not valid|api key expired|invalid api key|incorrect api key|api key not found)", re.I
 )
+"""In a 400 at the beginning only: further on it may hold what the caller wrote."""
+_QUOTED = re.compile(r"`[^`]*`|\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)")
 _DEAD_OPENAI = frozenset({"invalid_api_key", "account_deactivated", "invalid_organization", "key_revoked"})
 _LEAKED = re.compile(
     r"reported as leaked|has been suspended|account.*(?:deactivated|suspended)|violat.*terms|consumer.*invalid", re.I
 )
-_LOCATION = re.compile(r"user location|unsupported_country|country, region, or territory|location is not supp", re.I)
-_TWO_CREDENTIALS = re.compile(r"multiple authentication credentials", re.I)
+_LOCATION = re.compile(
+    r"user location|unsupported_country|country, region, or territory|location is not supp|available in your country",
+    re.I,
+)
+_OUR_FAULT = re.compile(r"multiple authentication credentials|unregistered callers", re.I)
+_OUR_FAULT_REASONS = frozenset({"ACCESS_TOKEN_TYPE_UNSUPPORTED", "CREDENTIALS_MISSING"})
+"""Two credentials, none, or one of a kind this address does not take: no key would do better."""
 _FOREIGN_FILE = re.compile(r"cachedcontent not found|permission to access the file|access.* file ", re.I)
 _NOT_ENTITLED = re.compile(r"no longer available to new users|limit: 0\b", re.I)
-_SHARED_CAPACITY = re.compile(r"MODEL_CAPACITY_EXHAUSTED|shared capacity|at capacity|overloaded", re.I)
+_SHARED_CAPACITY = re.compile(
+    r"MODEL_CAPACITY_EXHAUSTED|shared capacity|at capacity|overloaded|resource exhausted\. please try again later", re.I
+)
 _SPENT = re.compile(
     r"prepa(?:y|id)|credits? (?:are|is|have been) depleted|spending (?:cap|limit)|billing.*not active|"
-    r"exceeded your current quota, please check your plan and billing details\. for more information on this error",
+    # OpenAI's words; Google's are the same but for the end ("head to"), and mean a quota.
+    r"exceeded your current quota.{0,50}\. for more information on this error, read",
     re.I,
 )
 
@@ -101,7 +113,8 @@ def classify(
     """The outcome table: a pure function of what the upstream answered. `headers` are lower-case."""
     if 200 <= status < 300:
         return OK
-    text = " ".join((refusal.message, refusal.status, refusal.code, *refusal.reasons))
+    # What an upstream quotes may be the caller's own words, and those must not decide over a key.
+    text = " ".join((_QUOTED.sub("", refusal.message), refusal.status, refusal.code, *refusal.reasons))
     match status:
         case 429:
             return _rate_limited(headers, refusal, text, now, penalties)
@@ -137,9 +150,10 @@ def failed(error: UpstreamError, penalties: Penalties = Penalties()) -> Outcome:
 def _refused(status: int, refusal: Refusal, text: str, now: float, penalties: Penalties) -> Outcome:
     """400, 401 and 403: the caller's mistake, the key's end, or a service switched off."""
     dead = Outcome("dead", OTHER_KEY, KEY, FOREVER, blamed=True, reason=refusal.message)
-    if "API_KEY_INVALID" in refusal.reasons or _INVALID_KEY.search(text) or refusal.code in _DEAD_OPENAI:
+    invalid = _INVALID_KEY.search(text) if status == 401 else _INVALID_KEY.match(refusal.message)
+    if invalid or "API_KEY_INVALID" in refusal.reasons or refusal.code in _DEAD_OPENAI:
         return dead
-    if _TWO_CREDENTIALS.search(text) or "ACCESS_TOKEN_TYPE_UNSUPPORTED" in refusal.reasons:
+    if _OUR_FAULT.search(text) or _OUR_FAULT_REASONS & set(refusal.reasons):
         return Outcome("misrouted", reason=refusal.message)
     if _LOCATION.search(text):
         return Outcome("location", reason=refusal.message)
@@ -177,7 +191,8 @@ def _rate_limited(
     named = violations(refusal.details)
     if refusal.code in ("insufficient_quota", "billing_not_active") or (not named and _SPENT.search(text)):
         return _spent(refusal, now, penalties)
-    if any(violation.limit == 0 for violation in named) or (not named and _NOT_ENTITLED.search(text)):
+    # Google leaves a quotaValue of 0 out and says it in the message alone.
+    if any(violation.limit == 0 for violation in named) or _NOT_ENTITLED.search(text):
         return _not_entitled(refusal.message, now, named)
     if any(violation.window == "day" for violation in named):
         until = next_reset(now, penalties.quota_reset)
@@ -199,4 +214,4 @@ def _minute_pause_s(headers: Mapping[str, str], refusal: Refusal) -> float:
         )
         if delay is not None
     ]
-    return max([*told, 1.0]) + 2.0 if told else 60.0
+    return min(max([*told, 1.0]) + 2.0, LONGEST_PAUSE_S) if told else 60.0

@@ -18,7 +18,7 @@ RESERVED_SLUGS = frozenset(
 _GEMINI_MODEL = re.compile(
     r"(?:models/)?(?:gemini-|gemma-|learnlm-|imagen-|veo-|text-embedding-004|gemini-embedding|aqa)"
 )
-_VERSION = re.compile(r"/v\d[0-9a-z]*(?=/|$)")
+_VERSION = re.compile(r"/v\d[0-9a-z]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,10 @@ class Provider:
         return ("Authorization", f"Bearer {secret}")
 
     def url(self, ask: Ask) -> str:
-        """The full URL of an upstream request; a version the client named replaces the base URL's."""
+        """The full URL of an upstream request; a version the client named replaces the one the base URL ends in."""
         base = self.base_url.rstrip("/")
         if ask.version:
-            replaced, count = _VERSION.subn(f"/{ask.version}", base, count=1)
-            base = replaced if count else f"{base}/{ask.version}"
+            base = f"{_VERSION.sub('', base)}/{ask.version}"
         if not ask.query:
             return base + ask.path
         return f"{base}{ask.path}?{encode_query(ask.query)}"

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from flask import Flask
 
+from pool.web import pages
+from pool.web.ops import ops
 from pool.web.proxy import blueprint as proxy
 
 
 def mount(app: Flask) -> None:
     """Give the app every blueprint."""
     proxy.mount(app)
+    app.register_blueprint(ops)
+    pages.mount(app)

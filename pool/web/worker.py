@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
+import sys
 from typing import Any
 
 import gevent
 from gevent.socket import wait_read
 from gunicorn import http, util
+from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
+
+from pool.environment import BadStart
 
 HEAD_S = 10.0
 """From the first byte of a request to the end of its headers."""
@@ -28,6 +33,14 @@ class Worker(GeventWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._idle: set[Any] = set()
+
+    def load_wsgi(self) -> None:
+        """As gunicorn does it, but a refused start is one sentence in the log and stops the master too."""
+        try:
+            super().load_wsgi()
+        except BadStart as error:
+            self.log.critical("%s", error)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
 
     def run(self) -> None:
         gevent.spawn(self._end_idle_at_drain)
@@ -88,19 +101,14 @@ class _IdleTooLong(Exception):  # noqa: N818
 
 
 def _shutdown(client: Any, how: int) -> None:
-    try:
+    with contextlib.suppress(OSError):
         client.shutdown(how)
-    except OSError:
-        pass
 
 
 def _linger(client: Any) -> None:
     """Let the answer arrive: closing over unread bytes makes the kernel send a reset that destroys it."""
     _shutdown(client, socket.SHUT_WR)
     left = LINGER_BYTES
-    with gevent.Timeout(LINGER_S, False):
-        try:
-            while left > 0 and (piece := client.recv(65_536)):
-                left -= len(piece)
-        except OSError:
-            pass
+    with gevent.Timeout(LINGER_S, False), contextlib.suppress(OSError):
+        while left > 0 and (piece := client.recv(65_536)):
+            left -= len(piece)

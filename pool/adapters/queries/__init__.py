@@ -1,6 +1,56 @@
-"""What pages ask of the database: functions of a session that return plain values, run by `Database.read`."""
+"""What pages ask of the database: functions of a session that return plain values, run by `Database.read`.
 
+Those few that write (`write` runs them) touch what no other module owns: sessions, the audit trail, drafts.
+"""
+
+from pool.adapters.queries.drafts import draft, keep_draft, take_draft
 from pool.adapters.queries.facts import cap_counts, meta, set_password
-from pool.adapters.queries.keys import KeyRow, key_page, key_row
+from pool.adapters.queries.keys import STANDINGS, KeyRow, KnownKey, key_counts, key_page, key_row, known_keys
+from pool.adapters.queries.pools import ClientRow, PoolRow, client_row, client_rows, pool_row, pool_rows
+from pool.adapters.queries.sessions import (
+    SignedIn,
+    begin_session,
+    elevate_session,
+    end_session,
+    forget_old_sessions,
+    live_session,
+    touch_session,
+)
+from pool.adapters.queries.traffic import Hour, RequestRow, Traffic, hours_since, recent_requests, traffic_since
+from pool.adapters.queries.trail import add_to_trail
 
-__all__ = ["KeyRow", "cap_counts", "key_page", "key_row", "meta", "set_password"]
+__all__ = [
+    "STANDINGS",
+    "ClientRow",
+    "Hour",
+    "KeyRow",
+    "KnownKey",
+    "PoolRow",
+    "RequestRow",
+    "SignedIn",
+    "Traffic",
+    "add_to_trail",
+    "begin_session",
+    "cap_counts",
+    "client_row",
+    "client_rows",
+    "draft",
+    "elevate_session",
+    "end_session",
+    "forget_old_sessions",
+    "hours_since",
+    "keep_draft",
+    "key_counts",
+    "key_page",
+    "key_row",
+    "known_keys",
+    "live_session",
+    "meta",
+    "pool_row",
+    "pool_rows",
+    "recent_requests",
+    "set_password",
+    "take_draft",
+    "touch_session",
+    "traffic_since",
+]

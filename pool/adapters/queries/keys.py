@@ -1,14 +1,17 @@
-"""The keys page: rows by keyset, filtered in SQL."""
+"""The keys page: rows by keyset, filtered in SQL, and how many keys stand how."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, or_, select
 from sqlalchemy.orm import Session
 
-from pool.adapters.tables import Key, Membership, Pool, Provider
+from pool.adapters.tables import Key, KeyHealth, Membership, Pool, Provider
+
+HEALTHY, COOLING, DISABLED, DEAD = STANDINGS = ("healthy", "cooling", "disabled", "dead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +36,41 @@ class KeyRow:
     last_error: str
     origin: str
     created_at: float
+    email: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """A key of an import that is already here: in which pools, or in the bin."""
+
+    provider: str
+    fingerprint: bytes
+    binned: bool
+    pools: tuple[str, ...]
+    here: bool
 
 
 def key_page(
-    session: Session, *, after: int = 0, size: int = 50, pool_id: int | None = None, search: str = ""
+    session: Session,
+    *,
+    after: int = 0,
+    size: int = 50,
+    pool_id: int | None = None,
+    search: str = "",
+    standing: str = "",
+    now: float = 0.0,
 ) -> list[KeyRow]:
-    """Up to `size` keys that are not in the bin, by id after `after`."""
+    """Up to `size` keys that are not in the bin, by id after `after`. `now` is needed with `standing`."""
     query = _rows().where(Key.id > after, Key.deleted_at.is_(None)).order_by(Key.id).limit(size)
     if pool_id is not None:
         seat = select(Membership.key_id).where(Membership.pool_id == pool_id, Membership.removed_at.is_(None))
         query = query.where(Key.id.in_(seat))
     if search:
-        like = f"%{search}%"
-        columns = (Key.hint_prefix, Key.hint_suffix, Key.name, Key.note, Key.email)
-        query = query.where(or_(*(column.ilike(like) for column in columns)))
+        columns = (Key.hint_prefix, Key.hint_suffix, Key.name, Key.note, Key.email, Key.last_error)
+        query = query.where(or_(*(column.icontains(search, autoescape=True) for column in columns)))
+    if standing in STANDINGS:
+        query = query.where(_stands(standing, now))
     return _with_pools(session, list(session.execute(query).all()))
 
 
@@ -55,27 +79,71 @@ def key_row(session: Session, key_id: int) -> KeyRow | None:
     return rows[0] if rows else None
 
 
-def _rows() -> Select[Any]:
+def key_counts(session: Session, now: float) -> dict[str, int]:
+    """How many keys stand how; `all` is their sum."""
+    live = select(func.count()).select_from(Key).where(Key.deleted_at.is_(None))
+    counts = {standing: session.scalar(live.where(_stands(standing, now))) or 0 for standing in STANDINGS[1:]}
+    total = session.scalar(live) or 0
+    return {"all": total, HEALTHY: total - sum(counts.values()), **counts}
+
+
+def known_keys(session: Session, fingerprints: Sequence[bytes], pool_id: int) -> list[KnownKey]:
+    """Which of these fingerprints are here already, `here` meaning: in that very pool."""
+    found: list[KnownKey] = []
+    for at in range(0, len(fingerprints), 500):
+        columns = (Key.id, Provider.slug, Key.fingerprint, Key.deleted_at)
+        query = select(*columns).join(Provider).where(Key.fingerprint.in_(fingerprints[at : at + 500]))
+        rows = session.execute(query).all()
+        seats = _pools_of(session, [row[0] for row in rows])
+        for key_id, slug, print_, deleted_at in rows:
+            pools = seats.get(key_id, [])
+            names = tuple(name for _, name in pools)
+            here = any(seat_id == pool_id for seat_id, _ in pools)
+            found.append(KnownKey(slug, print_, deleted_at is not None, names, here))
+    return found
+
+
+def _stands(standing: str, now: float) -> ColumnElement[bool]:
+    """One standing a key; the later words of `STANDINGS` outdo the earlier ones."""
+    dead = Key.dead_at.is_not(None)
+    disabled = and_(Key.disabled_at.is_not(None), or_(Key.disabled_until.is_(None), Key.disabled_until > now))
+    benched = exists().where(KeyHealth.key_id == Key.id, or_(KeyHealth.until.is_(None), KeyHealth.until > now))
+    match standing:
+        case "dead":
+            return dead
+        case "disabled":
+            return and_(disabled, not_(dead))
+        case "cooling":
+            return and_(benched, not_(disabled), not_(dead))
+    return and_(not_(benched), not_(disabled), not_(dead))
+
+
+def _rows() -> Select[*tuple[Any, ...]]:
     return select(
         Key.id, Key.public_id, Provider.slug, Key.hint_prefix, Key.hint_suffix, Key.name, Key.note, Key.disabled_at,
         Key.disabled_until, Key.dead_at, Key.dead_reason, Key.requests, Key.successes, Key.errors, Key.last_used_at,
-        Key.last_error, Key.origin, Key.created_at,
+        Key.last_error, Key.origin, Key.created_at, Key.email, Key.tokens,
     ).join(Provider)  # fmt: skip
 
 
 def _with_pools(session: Session, rows: list[Any]) -> list[KeyRow]:
-    ids = [row[0] for row in rows]
-    pools: dict[int, list[str]] = {}
-    seats = (
-        select(Membership.key_id, Pool.name)
-        .join(Pool, Pool.id == Membership.pool_id)
-        .where(Membership.key_id.in_(ids), Membership.removed_at.is_(None))
-        .order_by(Pool.id)
-    )
-    for key_id, name in session.execute(seats):
-        pools.setdefault(key_id, []).append(name)
+    pools = _pools_of(session, [row[0] for row in rows])
     return [
         KeyRow(row[0], row[1], row[2], f"{row[3]}...{row[4]}" if row[3] else "***", row[5], row[6],
-               tuple(pools.get(row[0], ())), *row[7:])
+               tuple(name for _, name in pools.get(row[0], ())), *row[7:])
         for row in rows
     ]  # fmt: skip
+
+
+def _pools_of(session: Session, key_ids: list[int]) -> dict[int, list[tuple[int, str]]]:
+    """(pool id, its name) of every pool a key is in."""
+    pools: dict[int, list[tuple[int, str]]] = {}
+    seats = (
+        select(Membership.key_id, Pool.id, Pool.name)
+        .join(Pool, Pool.id == Membership.pool_id)
+        .where(Membership.key_id.in_(key_ids), Membership.removed_at.is_(None))
+        .order_by(Pool.id)
+    )
+    for key_id, pool_id, name in session.execute(seats):
+        pools.setdefault(key_id, []).append((pool_id, name))
+    return pools

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Flask, current_app, request
 from werkzeug.routing import BaseConverter
+from werkzeug.wrappers import Response
 
 from .routes import RULES, VERSION
 

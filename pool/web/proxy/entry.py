@@ -14,8 +14,9 @@ from pool.core.dialects import render_fault, render_stream_fault
 from pool.core.faults import Fault
 from pool.core.rotation import POLICIES, canonical_policy
 from pool.models import ModelList
-from pool.relay import HEARTBEAT, Answer, Caller, Relay
+from pool.relay import Answer, Caller, Relay
 from pool.settings import Settings
+from pool.streaming import HEARTBEAT
 from pool.web.access import Access, google_style, without_credentials
 
 from .body import parse_object, read_body

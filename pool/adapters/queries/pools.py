@@ -1,0 +1,100 @@
+"""The pages of pools and client keys: rows without any secret."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from pool.adapters.tables import ClientKey, Key, Membership, Pool
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """A pool as pages show it. `policy` empty means: as the settings say."""
+
+    id: int
+    name: str
+    description: str
+    enabled: bool
+    is_default: bool
+    policy: str
+    allowed_models: tuple[str, ...]
+    auth_hint: str
+    previous_auth_until: float
+    created_at: float
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRow:
+    """A user key as pages show it: its hint, never itself."""
+
+    id: int
+    name: str
+    pool_id: int
+    pool: str
+    hint: str
+    origin: str
+    expires_at: float | None
+    revoked_at: float | None
+    last_used_at: float | None
+    created_at: float
+
+
+def pool_rows(session: Session) -> list[PoolRow]:
+    """Every pool, the default one first."""
+    return [_pool(row) for row in session.execute(_pools().order_by(Pool.is_default.desc(), Pool.name, Pool.id))]
+
+
+def pool_row(session: Session, pool_id: int) -> PoolRow | None:
+    row = session.execute(_pools().where(Pool.id == pool_id)).first()
+    return _pool(row) if row else None
+
+
+def client_rows(session: Session, size: int = 500) -> list[ClientRow]:
+    """User keys, those in force first, then by age."""
+    return [_client(row) for row in session.execute(_clients().order_by(*_NEWEST).limit(size))]
+
+
+def client_row(session: Session, client_id: int) -> ClientRow | None:
+    row = session.execute(_clients().where(ClientKey.id == client_id)).first()
+    return _client(row) if row else None
+
+
+_NEWEST = (ClientKey.revoked_at.is_not(None), ClientKey.id.desc())
+
+
+def _pools() -> Select[*tuple[Any, ...]]:
+    seated = (
+        select(func.count())
+        .select_from(Membership)
+        .join(Key, Key.id == Membership.key_id)
+        .where(Membership.pool_id == Pool.id, Membership.removed_at.is_(None), Key.deleted_at.is_(None))
+        .scalar_subquery()
+    )
+    return select(
+        Pool.id, Pool.name, Pool.description, Pool.enabled, Pool.is_default, Pool.policy, Pool.allowed_models,
+        Pool.auth_hint, Pool.previous_auth_until, Pool.created_at, seated,
+    )  # fmt: skip
+
+
+def _pool(row: Any) -> PoolRow:
+    return PoolRow(
+        id=row[0], name=row[1], description=row[2], enabled=row[3], is_default=row[4], policy=row[5] or "",
+        allowed_models=tuple(row[6] or ()), auth_hint=row[7], previous_auth_until=row[8] or 0.0, created_at=row[9],
+        keys=row[10],
+    )  # fmt: skip
+
+
+def _clients() -> Select[*tuple[Any, ...]]:
+    return select(
+        ClientKey.id, ClientKey.name, ClientKey.pool_id, Pool.name, ClientKey.hint, ClientKey.origin,
+        ClientKey.expires_at, ClientKey.revoked_at, ClientKey.last_used_at, ClientKey.created_at,
+    ).join(Pool, Pool.id == ClientKey.pool_id)  # fmt: skip
+
+
+def _client(row: Any) -> ClientRow:
+    return ClientRow(*row)

@@ -1,0 +1,58 @@
+"""Signed-in browsers: found by the digest of their token, ended by deleting the row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from pool.adapters.tables import LoginSession
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A live session. `client_key_id` is None for the admin."""
+
+    id: int
+    client_key_id: int | None
+    last_seen_at: float
+    elevated_until: float
+
+
+def live_session(session: Session, digest: bytes, now: float, idle_s: float) -> SignedIn | None:
+    """The session of a token; None where it is unknown, too old, unused for `idle_s` or revoked."""
+    row = session.scalar(
+        select(LoginSession).where(
+            LoginSession.digest == digest,
+            LoginSession.revoked_at.is_(None),
+            LoginSession.expires_at > now,
+            LoginSession.last_seen_at > now - idle_s,
+        )
+    )
+    return SignedIn(row.id, row.client_key_id, row.last_seen_at, row.elevated_until or 0.0) if row else None
+
+
+def begin_session(session: Session, digest: bytes, now: float, expires_at: float, ip: str, agent: str) -> None:
+    session.add(
+        LoginSession(
+            digest=digest, created_at=now, last_seen_at=now, expires_at=expires_at, ip=ip, user_agent=agent
+        )
+    )  # fmt: skip
+
+
+def touch_session(session: Session, session_id: int, now: float) -> None:
+    session.execute(update(LoginSession).where(LoginSession.id == session_id).values(last_seen_at=now))
+
+
+def elevate_session(session: Session, session_id: int, until: float) -> None:
+    session.execute(update(LoginSession).where(LoginSession.id == session_id).values(elevated_until=until))
+
+
+def end_session(session: Session, session_id: int) -> None:
+    session.execute(delete(LoginSession).where(LoginSession.id == session_id))
+
+
+def forget_old_sessions(session: Session, now: float, idle_s: float) -> None:
+    old = or_(LoginSession.expires_at <= now, LoginSession.last_seen_at <= now - idle_s)
+    session.execute(delete(LoginSession).where(old))

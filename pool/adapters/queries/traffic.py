@@ -1,0 +1,111 @@
+"""The dashboard's figures and the list of recent requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, tuple_
+from sqlalchemy.orm import Session
+
+from pool.adapters.tables import LATENCY_BUCKETS, ClientKey, Key, Pool, Request, TrafficHour
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """What happened in the hour that began at `at`."""
+
+    at: int
+    requests: int = 0
+    errors: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Sums since a moment. `p95_ms` is the upper edge of its bucket: None without traffic or beyond the last edge."""
+
+    requests: int
+    successes: int
+    errors: int
+    tokens: int
+    p95_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """A request as a list shows it."""
+
+    id: int
+    request_id: str
+    at: float
+    model: str
+    pool: str | None
+    client: str | None
+    key_id: int | None
+    key_hint: str
+    status: int
+    outcome: str
+    error_code: str | None
+    latency_ms: int
+    tokens: int
+    attempts: int
+    stream: bool
+
+
+def hours_since(session: Session, since: int) -> list[Hour]:
+    """The hours from `since` on that saw traffic, oldest first."""
+    hour = TrafficHour
+    tokens = func.sum(hour.tokens_in + hour.tokens_out)
+    query = (
+        select(hour.hour, func.sum(hour.requests), func.sum(hour.errors), tokens)
+        .where(hour.hour >= since)
+        .group_by(hour.hour)
+        .order_by(hour.hour)
+    )
+    return [Hour(row[0], int(row[1]), int(row[2]), int(row[3])) for row in session.execute(query)]
+
+
+def traffic_since(session: Session, since: int) -> Traffic:
+    hour = TrafficHour
+    figures = [hour.requests, hour.successes, hour.errors, hour.tokens_in + hour.tokens_out]
+    figures += [getattr(hour, column) for column in LATENCY_BUCKETS]
+    sums = [func.coalesce(func.sum(figure), 0) for figure in figures]
+    row = session.execute(select(*sums).where(hour.hour >= since)).one()
+    requests, successes, errors, tokens, *buckets = (int(value) for value in row)
+    return Traffic(requests, successes, errors, tokens, _percentile(buckets, 0.95))
+
+
+def recent_requests(session: Session, size: int, before: tuple[float, int] | None = None) -> list[RequestRow]:
+    """The newest requests, or those older than (`at`, `id`)."""
+    query = (
+        select(Request, Pool.name, ClientKey.name, Key.hint_prefix, Key.hint_suffix)
+        .outerjoin(Pool, Pool.id == Request.pool_id)
+        .outerjoin(ClientKey, ClientKey.id == Request.client_key_id)
+        .outerjoin(Key, Key.id == Request.key_id)
+        .order_by(Request.at.desc(), Request.id.desc())
+        .limit(size)
+    )
+    if before is not None:
+        query = query.where(tuple_(Request.at, Request.id) < tuple_(*before))
+    return [_request(*row) for row in session.execute(query)]
+
+
+def _request(row: Request, pool: str | None, client: str | None, prefix: Any, suffix: Any) -> RequestRow:
+    return RequestRow(
+        id=row.id, request_id=row.request_id, at=row.at, model=row.model_asked, pool=pool, client=client,
+        key_id=row.key_id, key_hint=f"{prefix}...{suffix}" if prefix else "", status=row.status, outcome=row.outcome,
+        error_code=row.error_code, latency_ms=row.latency_ms, tokens=row.tokens_in + row.tokens_out,
+        attempts=row.attempts, stream=row.stream,
+    )  # fmt: skip
+
+
+def _percentile(buckets: list[int], share: float) -> int | None:
+    wanted, seen = share * sum(buckets), 0
+    if not wanted:
+        return None
+    for count, edge_ms in zip(buckets, LATENCY_BUCKETS.values(), strict=True):
+        seen += count
+        if seen >= wanted:
+            return edge_ms
+    return None

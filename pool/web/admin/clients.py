@@ -1,0 +1,88 @@
+"""User keys for programs: made, shown once, listed, revoked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, abort, flash, make_response, render_template, request, url_for
+from flask_babel import gettext as _
+
+from pool.adapters import queries
+from pool.web import htmx
+from pool.web.admin import admin
+from pool.web.here import audit, keypool, now, read
+
+LIVES_S = {"": None, "day": 86_400.0, "month": 30 * 86_400.0, "year": 365 * 86_400.0}
+MOST_NAME = 200
+
+
+@admin.get("/clients")
+def clients() -> Response:
+    return _page()
+
+
+@admin.post("/clients")
+def create_client() -> Response:
+    """A new user key. The answer is the only place that ever shows it, so there is nothing to redirect to."""
+    name = request.form.get("name", "").strip()
+    pool_id = request.form.get("pool", 0, type=int)
+    life_s = LIVES_S.get(request.form.get("life", ""))
+    errors = _errors(name, pool_id)
+    if errors:
+        return htmx.page("clients/list.html", "clients/_new.html", 422, **_context(name, pool_id, errors))
+    expires_at = now() + life_s if life_s else None
+    client_id, token = keypool().inventory.create_client(name, pool_id, expires_at=expires_at)
+    row = read(queries.client_row, client_id)
+    audit("client.create", f"client {client_id}", after={"name": name, "pool": pool_id, "key": row and row.hint})
+    return _page(token=token, made=row)
+
+
+@admin.get("/clients/<int:client_id>/revoke")
+def ask_revoke(client_id: int) -> Response:
+    return make_response(render_template("clients/revoke.html", row=_found(client_id)))
+
+
+@admin.post("/clients/<int:client_id>/revoke")
+def revoke_client(client_id: int) -> Response:
+    row = _found(client_id)
+    keypool().inventory.revoke_client(client_id)
+    audit("client.revoke", f"client {client_id}", before={"name": row.name, "key": row.hint})
+    flash(_("%(name)s is revoked: programs that use it are refused from now on.", name=row.name))
+    return htmx.moved(url_for(".clients"))
+
+
+def _page(**more: Any) -> Response:
+    default = keypool().catalogue.default_pool_id
+    return make_response(render_template("clients/list.html", **_context("", default, {}), **more))
+
+
+def _context(name: str, pool_id: int, errors: dict[str, str]) -> dict[str, Any]:
+    return {
+        "rows": read(queries.client_rows),
+        "pools": list(keypool().catalogue.pools.values()),
+        "lives": LIVES_S,
+        "name": name,
+        "pool_id": pool_id,
+        "errors": errors,
+        "at": now(),
+    }
+
+
+def _errors(name: str, pool_id: int) -> dict[str, str]:
+    errors = {}
+    if not name:
+        errors["name"] = _("Say whose key it is: a person, a program, a place.")
+    elif len(name) > MOST_NAME:
+        errors["name"] = _("At most %(most)d characters.", most=MOST_NAME)
+    elif any(row.name == name and row.revoked_at is None for row in read(queries.client_rows)):
+        errors["name"] = _("There is a user key of this name.")
+    if pool_id not in keypool().catalogue.pools:
+        errors["pool"] = _("Choose a pool.")
+    return errors
+
+
+def _found(client_id: int) -> queries.ClientRow:
+    row = read(queries.client_row, client_id)
+    if row is None:
+        abort(404)
+    return row

@@ -1,0 +1,184 @@
+"""Importing keys: a paste becomes a sealed draft, the draft a preview, a yes the result."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flask import Response, abort, flash, make_response, redirect, render_template, request, url_for
+from flask_babel import gettext as _
+
+from pool.adapters import queries
+from pool.core.importing import Row, parse
+from pool.web import htmx
+from pool.web.admin import admin
+from pool.web.here import aside, audit, keypool, now, read, write
+
+MOST_BYTES = 50_000_000
+SHOWN = 200
+"""Rows of a preview that can be ticked one by one."""
+
+LISTED = 1_000
+"""Rejected lines a result lists."""
+
+NEW, LINKED, RESTORED, HERE, TWICE, IMPOSSIBLE, LEFT = (
+    "new", "linked", "restored", "here", "twice", "impossible", "left_out",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A row of the paste and what taking it in would mean."""
+
+    index: int
+    row: Row
+    fate: str
+    pools: tuple[str, ...] = ()
+
+    @property
+    def takeable(self) -> bool:
+        return self.fate in (NEW, LINKED, RESTORED)
+
+
+@admin.before_request
+def _allow_long_pastes() -> None:
+    if request.endpoint == "admin.draft_import":
+        request.max_content_length = request.max_form_memory_size = MOST_BYTES
+
+
+@admin.get("/keys/import")
+def import_keys() -> Response:
+    return _form()
+
+
+@admin.post("/keys/import")
+def draft_import() -> Response:
+    """Keep the paste, sealed, until somebody says yes to its preview."""
+    text, pool_id = _pasted(), request.form.get("pool", 0, type=int)
+    unknown = request.form.get("unknown", "")
+    if pool_id not in keypool().catalogue.pools:
+        return _form(text_error="", pool_error=_("Choose a pool."))
+    if not aside(parse, text).rows:
+        return _form(text_error=_("There is no key in that. Paste one key a line, or a file that holds some."))
+    token = secrets.token_urlsafe(16)
+    sealed = aside(keypool().vault.encrypt, f"{pool_id}\n{unknown}\n{text}")
+    write(queries.keep_draft, token, sealed, now())
+    return make_response(redirect(url_for(".preview_import", token=token), 303))
+
+
+@admin.get("/keys/import/<token>")
+def preview_import(token: str) -> Response:
+    sealed = read(queries.draft, token, now())
+    if sealed is None:
+        return _gone()
+    pool_id, unknown, candidates = _candidates(sealed)
+    return make_response(
+        render_template(
+            "imports/preview.html",
+            token=token,
+            pool=keypool().catalogue.pools.get(pool_id),
+            unknown=unknown,
+            candidates=candidates[:SHOWN],
+            total=len(candidates),
+            counts=Counter(each.fate for each in candidates),
+            unsure=sum(each.takeable and each.row.kind == "unsure" for each in candidates),
+            takeable=sum(each.takeable for each in candidates),
+        )
+    )
+
+
+@admin.post("/keys/import/<token>")
+def confirm_import(token: str) -> Response:
+    """Take in what was ticked. The draft is gone with it, so a second yes finds nothing."""
+    sealed = write(queries.take_draft, token, now())
+    if sealed is None:
+        return _gone()
+    pool_id, _unknown, candidates = _candidates(sealed)
+    pool = keypool().catalogue.pools.get(pool_id)
+    if pool is None:
+        abort(404)
+    ticked = set(request.form.getlist("take", type=int))
+    chosen = [each for each in candidates if each.takeable and (each.index >= SHOWN or each.index in ticked)]
+    taken = keypool().inventory.add_keys([each.row for each in chosen], pool_id, "paste", "admin") if chosen else []
+    fates = Counter(each.fate for each in taken)
+    counts = Counter(each.fate for each in candidates if not each.takeable)
+    counts[LEFT] += sum(each.takeable for each in candidates) - len(chosen)
+    audit("key.import", f"pool {pool_id}", after={"pool": pool.name, **fates})
+    rejects = [each for each in candidates if each.fate == IMPOSSIBLE]
+    return make_response(
+        render_template("imports/result.html", pool=pool, fates=fates, counts=counts, rejects=rejects[:LISTED],
+                        rejected=len(rejects))
+    )  # fmt: skip
+
+
+def _form(text_error: str = "", pool_error: str = "") -> Response:
+    catalogue = keypool().catalogue
+    return htmx.page(
+        "imports/new.html",
+        "imports/_new.html",
+        422 if text_error or pool_error else 200,
+        pools=list(catalogue.pools.values()),
+        providers=list(catalogue.providers),
+        pool_id=request.values.get("pool", catalogue.default_pool_id, type=int),
+        unknown=request.form.get("unknown", "openai"),
+        errors={"text": text_error, "pool": pool_error},
+    )
+
+
+def _pasted() -> str:
+    """The text area and the file, one after the other."""
+    file = request.files.get("file")
+    uploaded = file.read().decode("utf-8", "replace") if file and file.filename else ""
+    pasted = request.form.get("text", "")
+    return f"{pasted}\n{uploaded}" if pasted.strip() and uploaded else pasted.strip("\r\n") or uploaded
+
+
+def _gone() -> Response:
+    flash(_("That paste is gone: it was imported already, or is older than an hour."))
+    return make_response(redirect(url_for(".import_keys"), 303))
+
+
+def _candidates(sealed: bytes) -> tuple[int, str, list[Candidate]]:
+    """A draft's pool, what its keys of unknown shape are taken for, and all of its rows."""
+    vault = keypool().vault
+    pool_text, unknown, text = aside(vault.decrypt, sealed).split("\n", 2)
+    pool_id, known = int(pool_text), frozenset(keypool().catalogue.providers)
+    rows, prints = aside(_read, text, unknown, known, vault)
+    found = read(queries.known_keys, [print_ for print_ in prints if print_], pool_id)
+    return pool_id, unknown, _judged(rows, prints, {(each.provider, each.fingerprint): each for each in found})
+
+
+def _read(text: str, unknown: str, providers: frozenset[str], vault: Any) -> tuple[list[Row], list[bytes]]:
+    """Rows with their providers settled, and the fingerprint of each that can be taken (else empty). Runs aside."""
+    rows, prints = [], []
+    for row in parse(text).rows:
+        if row.provider not in providers:
+            row = replace(row, provider=unknown if unknown in providers else "")
+        rows.append(row)
+        prints.append(vault.fingerprint(row.provider, row.secret) if row.usable and row.provider else b"")
+    return rows, prints
+
+
+def _judged(
+    rows: Sequence[Row], prints: Sequence[bytes], known: dict[tuple[str, bytes], queries.KnownKey]
+) -> list[Candidate]:
+    judged = []
+    for index, (row, print_) in enumerate(zip(rows, prints, strict=True)):
+        match = known.get((row.provider, print_))
+        judged.append(Candidate(index, row, _fate(row, match), match.pools if match else ()))
+    return judged
+
+
+def _fate(row: Row, known: queries.KnownKey | None) -> str:
+    if row.kind in (TWICE, IMPOSSIBLE):
+        return row.kind
+    if not row.provider:
+        return LEFT
+    if known is None:
+        return NEW
+    if known.binned:
+        return RESTORED
+    return HERE if known.here else LINKED

@@ -1,0 +1,22 @@
+"""Where the predecessors had their pages, so that bookmarks go on working."""
+
+from __future__ import annotations
+
+from flask import Response, make_response, redirect, url_for
+
+from pool.web.admin import admin
+
+
+@admin.get("/admin")
+def old_admin() -> Response:
+    return make_response(redirect(url_for(".dashboard")))
+
+
+@admin.get("/admin/create-pool")
+def old_create_pool() -> Response:
+    return make_response(redirect(url_for(".new_pool")))
+
+
+@admin.get("/admin/pools/<int:pool_id>")
+def old_pool(pool_id: int) -> Response:
+    return make_response(redirect(url_for(".pool", pool_id=pool_id)))

@@ -1,0 +1,201 @@
+"""Pools: the list, and one pool with its auth key, snippets and settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Response, abort, flash, make_response, render_template, request, url_for
+from flask_babel import gettext as _
+
+from pool.adapters import queries
+from pool.core.rotation import POLICIES
+from pool.web import htmx
+from pool.web.admin import admin
+from pool.web.here import audit, keypool, read
+from pool.web.login import elevate, elevated
+
+MOST_NAME = 200
+MOST_MODELS = 1_000
+GRACES_S = {"0": 0.0, "hour": 3600.0, "day": 86_400.0, "week": 7 * 86_400.0}
+
+
+@dataclass(slots=True)
+class PoolForm:
+    """What somebody typed about a pool, and what is wrong with it, by field."""
+
+    name: str = ""
+    description: str = ""
+    policy: str = ""
+    models: str = ""
+    errors: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def allowed(self) -> list[str]:
+        return list(dict.fromkeys(word for word in self.models.replace(",", " ").split() if word))
+
+    def fields(self) -> dict[str, Any]:
+        """The columns of the table."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "policy": self.policy or None,
+            "allowed_models": self.allowed or None,
+        }
+
+
+@admin.get("/pools")
+def pools() -> Response:
+    return make_response(render_template("pools/list.html", rows=read(queries.pool_rows)))
+
+
+@admin.get("/pools/new")
+def new_pool() -> Response:
+    return make_response(render_template("pools/new.html", form=PoolForm(), policies=POLICIES))
+
+
+@admin.post("/pools/new")
+def create_pool() -> Response:
+    form = _typed()
+    _check(form)
+    if form.errors:
+        return htmx.page("pools/new.html", "pools/_new.html", 422, form=form, policies=POLICIES)
+    fields = form.fields()
+    pool_id, _token = keypool().inventory.create_pool(fields.pop("name"), **fields)
+    audit("pool.create", f"pool {pool_id}", after=form.fields())
+    flash(_("The pool %(name)s is made. Its auth key is below.", name=form.name))
+    return htmx.moved(url_for(".pool", pool_id=pool_id))
+
+
+@admin.get("/pools/<int:pool_id>")
+def pool(pool_id: int) -> Response:
+    return _page(_found(pool_id))
+
+
+@admin.post("/pools/<int:pool_id>")
+def update_pool(pool_id: int) -> Response:
+    row, form = _found(pool_id), _typed()
+    _check(form, row)
+    if form.errors:
+        return htmx.page("pools/one.html", "pools/_settings.html", 422, **_context(row, form))
+    fields = form.fields()
+    keypool().inventory.update_pool(pool_id, **fields)
+    audit("pool.update", f"pool {pool_id}", before=_fields_of(row), after=fields)
+    flash(_("Saved."))
+    return htmx.moved(url_for(".pool", pool_id=pool_id))
+
+
+@admin.post("/pools/<int:pool_id>/enable", defaults={"enabled": True}, endpoint="enable_pool")
+@admin.post("/pools/<int:pool_id>/disable", defaults={"enabled": False}, endpoint="disable_pool")
+def switch_pool(pool_id: int, enabled: bool) -> Response:
+    row = _found(pool_id)
+    keypool().inventory.update_pool(pool_id, enabled=enabled)
+    audit("pool.enable" if enabled else "pool.disable", f"pool {pool_id}", after={"name": row.name})
+    return htmx.changed("pools/_switch.html", url_for(".pool", pool_id=pool_id), pool=_found(pool_id))
+
+
+@admin.post("/pools/<int:pool_id>/reveal")
+def reveal_pool(pool_id: int) -> Response:
+    """Show the auth key: with the password typed now, or within the last ten minutes of this session."""
+    row = _found(pool_id)
+    if not elevated() and not elevate(request.form.get("password", "")):
+        error = _("That is not the password, or it was tried too often.") if request.form.get("password") else ""
+        return htmx.page("pools/one.html", "pools/_auth.html", 403, **_context(row), asking=True, error=error)
+    audit("pool.reveal", f"pool {pool_id}", after={"name": row.name, "key": row.auth_hint})
+    token = keypool().inventory.auth_key(pool_id)
+    return htmx.page("pools/one.html", "pools/_auth.html", **_context(row), token=token)
+
+
+@admin.get("/pools/<int:pool_id>/regenerate")
+def ask_regenerate(pool_id: int) -> Response:
+    return make_response(render_template("pools/regenerate.html", pool=_found(pool_id), graces=GRACES_S))
+
+
+@admin.post("/pools/<int:pool_id>/regenerate")
+def regenerate_auth(pool_id: int) -> Response:
+    row = _found(pool_id)
+    grace_s = GRACES_S.get(request.form.get("grace", ""), 0.0)
+    token = keypool().inventory.regenerate_auth(pool_id, grace_s)
+    changed = _found(pool_id)
+    audit(
+        "pool.regenerate",
+        f"pool {pool_id}",
+        before={"key": row.auth_hint},
+        after={"key": changed.auth_hint, "grace_s": grace_s},
+    )
+    return _page(changed, token=token, fresh=True)
+
+
+@admin.get("/pools/<int:pool_id>/delete")
+def ask_delete_pool(pool_id: int) -> Response:
+    row = _found(pool_id)
+    if row.is_default:
+        abort(404)
+    return make_response(render_template("pools/delete.html", pool=row, error=""))
+
+
+@admin.post("/pools/<int:pool_id>/delete")
+def delete_pool(pool_id: int) -> Response:
+    row = _found(pool_id)
+    if row.is_default:
+        abort(404)
+    if request.form.get("name", "").strip() != row.name:
+        error = _("That is not its name.")
+        return make_response(render_template("pools/delete.html", pool=row, error=error), 422)
+    keypool().inventory.delete_pool(pool_id)
+    audit("pool.delete", f"pool {pool_id}", before=_fields_of(row))
+    flash(_("The pool %(name)s is gone. Keys that were in no other pool are now in default.", name=row.name))
+    return htmx.moved(url_for(".pools"))
+
+
+def _found(pool_id: int) -> queries.PoolRow:
+    row = read(queries.pool_row, pool_id)
+    if row is None:
+        abort(404)
+    return row
+
+
+def _page(row: queries.PoolRow, **more: Any) -> Response:
+    return make_response(render_template("pools/one.html", **_context(row), **more))
+
+
+def _context(row: queries.PoolRow, form: PoolForm | None = None) -> dict[str, Any]:
+    shown = form or PoolForm(row.name, row.description, row.policy, "\n".join(row.allowed_models))
+    return {
+        "pool": row,
+        "form": shown,
+        "policies": POLICIES,
+        "usual": keypool().preferences.current.rotation_strategy,
+        "base": request.host_url.rstrip("/"),
+    }
+
+
+def _fields_of(row: queries.PoolRow) -> dict[str, Any]:
+    return PoolForm(row.name, row.description, row.policy, "\n".join(row.allowed_models)).fields()
+
+
+def _typed() -> PoolForm:
+    given = request.form
+    return PoolForm(
+        name=given.get("name", "").strip(),
+        description=given.get("description", "").strip(),
+        policy=given.get("policy", ""),
+        models=given.get("models", "").strip(),
+    )
+
+
+def _check(form: PoolForm, known: queries.PoolRow | None = None) -> None:
+    """Note what is wrong. The name `default` stays with the pool that cannot be deleted."""
+    others = {row.name for row in read(queries.pool_rows) if known is None or row.id != known.id}
+    if not form.name:
+        form.errors["name"] = _("A pool needs a name.")
+    elif len(form.name) > MOST_NAME:
+        form.errors["name"] = _("At most %(most)d characters.", most=MOST_NAME)
+    elif form.name in others:
+        form.errors["name"] = _("There is a pool of this name.")
+    elif known is not None and known.is_default and form.name != known.name:
+        form.errors["name"] = _("The default pool keeps its name.")
+    if form.policy and form.policy not in POLICIES:
+        form.errors["policy"] = _("There is no such policy.")
+    if len(form.allowed) > MOST_MODELS:
+        form.errors["models"] = _("At most %(most)d models.", most=MOST_MODELS)

@@ -1,0 +1,202 @@
+"""Signing in and out: sessions live on the server, the cookie holds a token that finds one."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from math import ceil
+from typing import Any
+
+from flask import (
+    Blueprint,
+    Flask,
+    Request,
+    Response,
+    flash,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from flask import session as cookie
+from flask.sessions import SecureCookieSessionInterface
+from flask_babel import gettext as _
+from flask_login import LoginManager, current_user, login_user, logout_user
+
+from pool.adapters import queries
+from pool.web.here import caller_ip, keypool, now, read, write
+from pool.web.origin import own_path, refuse_foreign
+
+ABSOLUTE_S = 30 * 86_400.0
+IDLE_S = 7 * 86_400.0
+TOUCH_S = 60.0
+"""How stale `last_seen_at` may be: not every page is a write."""
+
+ELEVATED_S = 600.0
+PER_IP, PER_MINUTE_S, GLOBAL = 5, 60.0, 30
+ELEVATIONS = 10
+
+login = Blueprint("login", __name__)
+
+
+class Admin:
+    """Who is signed in, by Flask-Login's rules. Its id is the session's token."""
+
+    is_authenticated = True
+    is_active = True
+    is_anonymous = False
+
+    def __init__(self, token: str, row: queries.SignedIn) -> None:
+        self._token = token
+        self.session_id = row.id
+        self.is_admin = row.client_key_id is None
+        self.elevated_until = row.elevated_until
+
+    def get_id(self) -> str:
+        return self._token
+
+
+class Cookies(SecureCookieSessionInterface):
+    """The session cookie: over https Secure and bound to this host by its name, over http as good as it gets."""
+
+    def get_cookie_name(self, app: Flask) -> str:
+        return "__Host-keypool" if request.is_secure else "keypool"
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
+
+
+def mount(app: Flask) -> None:
+    app.config.update(
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=ABSOLUTE_S,
+    )
+    app.session_interface = Cookies()
+    manager = LoginManager(app)
+    # It would end sessions of people whose address changes, and trust a header anybody can write.
+    manager.session_protection = None
+    manager.user_loader(_load)
+    app.register_blueprint(login)
+
+
+def signed_in() -> bool:
+    """Is the admin at the other end?"""
+    return bool(current_user.is_authenticated and current_user.is_admin)
+
+
+def elevated() -> bool:
+    """Was the password typed again a short while ago, in this session?"""
+    return signed_in() and current_user.elevated_until > now()
+
+
+def elevate(password: str) -> bool:
+    """Type the password again: for ten minutes secrets may be seen. False where it is wrong, or tried too often."""
+    grant = keypool().state.take(f"elevate:{current_user.session_id}", ELEVATIONS, PER_MINUTE_S, now())
+    if not grant.allowed or not _right(password):
+        return False
+    current_user.elevated_until = now() + ELEVATED_S
+    write(queries.elevate_session, current_user.session_id, current_user.elevated_until)
+    return True
+
+
+@login.before_request
+def _guard() -> None:
+    refuse_foreign()
+    request.max_content_length = 64_000
+
+
+@login.get("/login")
+def form() -> Response:
+    if signed_in():
+        return _onward()
+    return make_response(render_template("login.html", error="", wait_s=0))
+
+
+@login.post("/login")
+def sign_in() -> Response:
+    if signed_in():  # a live session is never throttled
+        return _onward()
+    wait_s = _throttled(request)
+    if wait_s:
+        return _refused(_("Too many attempts. Wait a moment, then try again."), 429, wait_s)
+    if not _right(request.form.get("password", "")):
+        return _refused(_("That is not the password."), 422)
+    token = secrets.token_urlsafe(32)
+    at = now()
+    agent = request.user_agent.string
+    write(queries.forget_old_sessions, at, IDLE_S)
+    write(queries.begin_session, keypool().vault.digest(token), at, at + ABSOLUTE_S, caller_ip(), agent)
+    cookie.clear()
+    cookie.permanent = True
+    login_user(Admin(token, queries.SignedIn(0, None, at, 0.0)))
+    return _onward()
+
+
+@login.post("/logout")
+def sign_out() -> Response:
+    _end()
+    flash(_("You are signed out."))
+    return make_response(redirect(url_for(".form"), 303))
+
+
+@login.post("/api/logout")
+def sign_out_api() -> Response:
+    _end()
+    return jsonify(success=True)
+
+
+def _end() -> None:
+    if current_user.is_authenticated:
+        write(queries.end_session, current_user.session_id)
+    logout_user()
+    cookie.clear()
+
+
+def _load(token: str) -> Admin | None:
+    at = now()
+    row = read(queries.live_session, keypool().vault.digest(token), at, IDLE_S)
+    if row is None:
+        return None
+    if at - row.last_seen_at > TOUCH_S:
+        write(queries.touch_session, row.id, at)
+    return Admin(token, row)
+
+
+def _right(password: str) -> bool:
+    """Is it the password? A hash is made in any case, away from the hub."""
+    stored = read(queries.meta, "password") or ""
+    return bool(password) and keypool().passwords.verify(password, stored)
+
+
+def _throttled(asked: Request) -> int:
+    """Seconds to wait before another attempt; 0 lets this one through and counts it."""
+    state, at = keypool().state, now()
+    for bucket, limit in ((f"login:{network(asked.remote_addr or '')}", PER_IP), ("login", GLOBAL)):
+        grant = state.take(bucket, limit, PER_MINUTE_S, at)
+        if not grant.allowed:
+            return max(1, ceil(grant.resets_at - at))
+    return 0
+
+
+def network(address: str) -> str:
+    """What one visitor can be told apart by: an IPv4 address, or the /64 an IPv6 address is in."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return address
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def _refused(error: str, status: int, wait_s: int = 0) -> Response:
+    headers: dict[str, Any] = {"Retry-After": str(wait_s)} if wait_s else {}
+    return make_response(render_template("login.html", error=error, wait_s=wait_s), status, headers)
+
+
+def _onward() -> Response:
+    return make_response(redirect(own_path(request.values.get("next", ""), url_for("admin.dashboard")), 303))

@@ -1,0 +1,186 @@
+"""How values are shown: moments, numbers, and how a key stands. Filters of the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from flask import Flask
+from flask_babel import format_decimal, ngettext
+from flask_babel import gettext as _
+from markupsafe import Markup
+
+from pool.adapters.queries import KeyRow
+from pool.core.keys import FOREVER
+from pool.core.rotation import Bench
+from pool.web.here import now
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a key stands, as its row says it: a word, why, until when, and how many more reasons there are."""
+
+    word: str
+    reason: str = ""
+    until: float | None = None
+    model: str = ""
+    more: int = 0
+
+
+def mount(app: Flask) -> None:
+    app.jinja_env.filters.update(
+        count=count, short=short, moment=moment, ago=ago, until=until, standing=standing_word, reason=reason_text,
+        ms=duration, policy=policy_text, percent=percent, utc=_utc,
+        clock=clock,
+    )  # fmt: skip
+
+
+def standing(row: KeyRow, benches: Mapping[str, Bench], at: float) -> Standing:
+    """The worst of what is known: dead outdoes disabled, disabled outdoes cooling."""
+    whole = benches.get("")
+    if row.dead_at is not None or (whole is not None and whole.reason == "dead"):
+        return Standing("dead", row.dead_reason)
+    if row.disabled_at is not None and (row.disabled_until is None or row.disabled_until > at):
+        return Standing("disabled", "", row.disabled_until)
+    cooling = [
+        (bench.until, model, bench.reason)
+        for model, bench in benches.items()
+        if bench.until > at and bench.reason not in ("disabled", "dead")
+    ]
+    if not cooling:
+        return Standing("healthy")
+    last, model, reason = max(cooling)
+    return Standing("cooling", reason, None if last == FOREVER else last, model, len(cooling) - 1)
+
+
+def standing_word(word: str) -> str:
+    words = {
+        "all": _("All"),
+        "healthy": _("Healthy"),
+        "cooling": _("Cooling"),
+        "disabled": _("Disabled"),
+        "dead": _("Dead"),
+    }
+    return words.get(word, word)
+
+
+def reason_text(reason: str) -> str:
+    """A reason's code in words; the upstream's own text goes through."""
+    words = {
+        "quota_day": _("day quota spent"),
+        "quota_minute": _("minute quota spent"),
+        "insufficient_quota": _("credit spent"),
+        "not_entitled": _("not entitled"),
+        "suspected": _("refused once, under suspicion"),
+        "overloaded": _("upstream overloaded"),
+        "errors": _("too many errors"),
+        "service_disabled": _("service switched off"),
+    }
+    return words.get(reason, reason.replace("_", " "))
+
+
+def policy_text(policy: str) -> str:
+    words = {
+        "round_robin": _("Round robin — one after the other"),
+        "weighted": _("Weighted — by weight, 0 is standby"),
+        "least_used": _("Least used — fewest requests first"),
+        "random": _("Random"),
+        "lru": _("Least recently used"),
+        "adaptive": _("Adaptive — by success, speed and load"),
+    }
+    return words.get(policy, policy)
+
+
+def count(number: float) -> str:
+    """A number with its thousands set apart."""
+    return format_decimal(number)
+
+
+def short(number: float) -> str:
+    """A number in four characters or so: 1.2k, 34M."""
+    for edge, unit in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
+        if abs(number) >= edge:
+            scaled = number / (1e3 if unit == "k" else edge)
+            return f"{scaled:.1f}{unit}" if scaled < 100 else f"{scaled:.0f}{unit}"
+    return format_decimal(number)
+
+
+def percent(part: float, whole: float) -> str:
+    """A share, never rounded up to 100 % where something is missing."""
+    if not whole:
+        return "–"
+    share = 100 * part / whole
+    return "100 %" if part >= whole else f"{min(share, 99.9):.1f} %"
+
+
+def duration(ms: float | None) -> str:
+    if ms is None:
+        return "–"
+    return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s"
+
+
+def ago(at: float | None) -> Markup:
+    """How long ago a moment was, with the moment itself for those who ask."""
+    if not at:
+        return Markup("–")
+    return _time(at, _distance(now() - at, _("just now"), _past))
+
+
+def until(at: float | None) -> Markup:
+    """How far off a moment is."""
+    if at is None or at == FOREVER:
+        return Markup("")
+    return _time(at, _distance(at - now(), _("any moment"), _future))
+
+
+def moment(at: float | None) -> Markup:
+    """A point in time, in UTC."""
+    if not at:
+        return Markup("–")
+    return _time(at, _utc(at))
+
+
+def clock(at: float) -> str:
+    """The time of day of a moment, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M")
+
+
+def _past(text: str) -> str:
+    return _("%(span)s ago", span=text)
+
+
+def _future(text: str) -> str:
+    return _("for %(span)s", span=text)
+
+
+def _distance(seconds: float, none: str, said: object) -> str:
+    if seconds < 5:
+        return none
+    for unit_s, text in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= unit_s * (2 if unit_s == 86_400 else 1):
+            return said(_span(text, int(seconds // unit_s)))  # type: ignore[operator]
+    return none
+
+
+def _span(unit: str, number: int) -> str:
+    match unit:
+        case "day":
+            return ngettext("%(num)d day", "%(num)d days", number)
+        case "hour":
+            return ngettext("%(num)d h", "%(num)d h", number)
+        case "minute":
+            return ngettext("%(num)d min", "%(num)d min", number)
+    return ngettext("%(num)d s", "%(num)d s", number)
+
+
+def _utc(at: float) -> str:
+    pattern = "%Y-%m-%d %H:%M"
+    return datetime.fromtimestamp(at, UTC).strftime(pattern) + " UTC"
+
+
+def _time(at: float, text: str) -> Markup:
+    iso = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso, _utc(at), text)
+
+
