@@ -69,7 +69,7 @@ class OpenAiCodec:
         if self._operation == "raw" and "event-stream" not in headers.get("content-type", "event-stream"):
             return BytesReader()
         payload = call.payload or {}
-        wants_usage = (payload.get("stream_options") or {}).get("include_usage")
+        wants_usage = stream_options(payload).get("include_usage")
         return OpenAiReader(
             many=payload.get("n") not in (None, 1),
             closing=DONE if self._operation == "chat" else b"",
@@ -96,9 +96,14 @@ def renamed(call: Call, model: str) -> bytes:
     return orjson.dumps({**payload, "model": model})
 
 
+def stream_options(payload: dict[str, Any]) -> dict[str, Any]:
+    options = payload.get("stream_options")
+    return options if isinstance(options, dict) else {}
+
+
 def with_usage(call: Call, body: bytes) -> bytes:
     """The body asking for `include_usage`, for client keys whose tokens are limited."""
-    options = (call.payload or {}).get("stream_options") or {}
+    options = stream_options(call.payload or {})
     if options.get("include_usage"):
         return body
     return orjson.dumps({**orjson.loads(body), "stream_options": {**options, "include_usage": True}})

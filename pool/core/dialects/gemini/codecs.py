@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 
 from pool.core.calls import Ask, Call, Reply, StreamReader
 from pool.core.dialects.gemini import answer, chunks, embeddings, request
 from pool.core.dialects.gemini.names import bare_model
 from pool.core.dialects.gemini.passthrough import model_path
+from pool.core.dialects.gemini.refusals import refuse
 from pool.core.dialects.gemini.stream import ChatReader
 from pool.core.dialects.openai import check_model
 from pool.core.dialects.passing import parsed
@@ -23,7 +26,7 @@ class ChatCodec:
         body = request.request_body(request.payload_of(call), model, self._settings)
         verb = "streamGenerateContent" if call.stream else "generateContent"
         query = (("alt", "sse"),) if call.stream else ()
-        return Ask("POST", model_path(bare_model(model), verb), orjson.dumps(body), query)
+        return Ask("POST", model_path(bare_model(model), verb), _encoded(body), query)
 
     def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:
         native = parsed(body)
@@ -32,6 +35,13 @@ class ChatCodec:
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
         return ChatReader(call)
+
+
+def _encoded(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError as e:
+        raise refuse("The request is nested too deeply.", "body") from e
 
 
 class EmbeddingsCodec:

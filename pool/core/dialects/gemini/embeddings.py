@@ -20,8 +20,10 @@ def request_body(payload: dict[str, Any], model: str) -> dict[str, Any]:
     shared: dict[str, Any] = {"model": f"models/{model}"}
     if payload.get("dimensions") is not None:
         shared["outputDimensionality"] = payload["dimensions"]
-    google = payload.get("google") or (payload.get("extra_body") or {}).get("google") or {}
-    task = google.get("task_type") or payload.get("task_type")
+    extra = payload.get("extra_body")
+    google = payload.get("google") or (extra.get("google") if isinstance(extra, dict) else None)
+    task = google.get("task_type") if isinstance(google, dict) else None
+    task = task or payload.get("task_type")
     if task:
         shared["taskType"] = task
     return {"requests": [shared | _entry(one, index) for index, one in enumerate(inputs)]}

@@ -125,7 +125,8 @@ class Conversation:
     def _pictures(self, message: dict[str, Any], where: str) -> list[Part]:
         """Images of an earlier answer, as `answer.py` hands them out."""
         parts = []
-        for index, image in enumerate(message.get("images") or ()):
+        images = message.get("images")
+        for index, image in enumerate(images if isinstance(images, list) else ()):
             spot = f"{where}.images[{index}]"
             if not isinstance(image, dict):
                 raise refuse("An image must be an object.", spot)

@@ -13,7 +13,8 @@ from pool.core.dialects.gemini.refusals import refuse
 
 Schema = dict[str, Any]
 
-MAX_DEPTH = 100
+MAX_DEPTH = 60
+MAX_FULL_NODES = 50_000
 MAX_NODES = 5000
 """$ref makes trees out of graphs: a schema larger than this when written out is not written out."""
 
@@ -54,9 +55,19 @@ class _Subset:
         self._root = root
         self._where = where
         self._nodes = 0
+        self._depth = 0
         self.lossy = False
 
     def write(self, schema: Any, trail: tuple[str, ...]) -> Schema:
+        """`trail`: the references this schema stands inside of; meeting one again is recursion."""
+        if self._depth > MAX_DEPTH:
+            raise refuse("The schema is nested too deeply.", self._where, "invalid_schema")
+        self._depth += 1
+        written = self._write(schema, trail)
+        self._depth -= 1
+        return written
+
+    def _write(self, schema: Any, trail: tuple[str, ...]) -> Schema:
         self._nodes += 1
         if not isinstance(schema, dict) or self._nodes > MAX_NODES:
             self.lossy = self.lossy or schema is not True
@@ -69,26 +80,30 @@ class _Subset:
             beside = {key: value for key, value in schema.items() if key != "$ref"}
             return self.write({**resolve(self._root, reference, self._where), **beside}, (*trail, reference))
         if isinstance(schema.get("allOf"), list):
-            return self.write(self._merged(schema, trail), trail)
+            return self.write(*self._merged(schema, trail))
         options = schema.get("anyOf") or schema.get("oneOf")
         if isinstance(options, list):
             return self._any_of(schema, options, trail)
         return self._plain(schema, trail)
 
-    def _merged(self, schema: Schema, trail: tuple[str, ...]) -> Schema:
+    def _merged(self, schema: Schema, trail: tuple[str, ...]) -> tuple[Schema, tuple[str, ...]]:
+        """allOf as one schema, and the trail with the references that went into it."""
         members = [*schema["allOf"], {key: value for key, value in schema.items() if key != "allOf"}]
-        return merged([self._resolved(member, trail) for member in members if isinstance(member, dict)])
-
-    def _resolved(self, member: Schema, trail: tuple[str, ...]) -> Schema:
-        """What a member of allOf stands for; nothing where it leads back to itself."""
-        while isinstance(reference := member.get("$ref"), str):
-            self._nodes += 1
-            if reference in trail or self._nodes > MAX_NODES:
-                self.lossy = True
-                return {}
-            beside = {key: value for key, value in member.items() if key != "$ref"}
-            member = {**resolve(self._root, reference, self._where), **beside}
-        return member
+        whole, longer = [], trail
+        for member in members:
+            while isinstance(member, dict) and isinstance(reference := member.get("$ref"), str):
+                if reference in trail:
+                    self.lossy = True
+                    member = None
+                    break
+                longer = (*longer, reference)
+                beside = {key: value for key, value in member.items() if key != "$ref"}
+                member = {**resolve(self._root, reference, self._where), **beside}
+                if len(longer) - len(trail) > MAX_DEPTH:
+                    raise refuse("The schema refers to itself.", self._where, "invalid_schema")
+            if isinstance(member, dict):
+                whole.append(member)
+        return merged(whole), longer
 
     def _any_of(self, schema: Schema, options: list[Any], trail: tuple[str, ...]) -> Schema:
         kept = [option for option in options if not is_null(option)]
@@ -252,9 +267,13 @@ class _Full:
     def __init__(self, root: Schema, where: str) -> None:
         self._root = root
         self._where = where
+        self._nodes = 0
 
     def write(self, schema: Any, depth: int = 0) -> Any:
-        if not isinstance(schema, dict) or depth > MAX_DEPTH:
+        self._nodes += 1
+        if depth > MAX_DEPTH or self._nodes > MAX_FULL_NODES:
+            raise refuse("The schema is nested too deeply.", self._where, "invalid_schema")
+        if not isinstance(schema, dict):
             return schema if isinstance(schema, bool) else {}
         if isinstance(schema.get("allOf"), list):
             return self.write(self._merged(schema), depth + 1)

@@ -44,7 +44,8 @@ def tools_of(payload: dict[str, Any], model: str) -> list[dict[str, Any]]:
             declarations.append(_declaration(tool.get("function"), f"{where}.function", model))
         else:
             others += _native(tool, where, declarations)
-    for index, function in enumerate(payload.get("functions") or ()):
+    legacy = payload.get("functions")
+    for index, function in enumerate(legacy if isinstance(legacy, list) else ()):
         declarations.append(_declaration(function, f"functions[{index}]", model))
     if _wants_search(payload, model) and {"googleSearch": {}} not in others:
         others.append({"googleSearch": {}})
@@ -101,9 +102,16 @@ def _allowed(payload: dict[str, Any]) -> set[str]:
     choice = payload.get("tool_choice")
     if not isinstance(choice, dict) or choice.get("type") != "allowed_tools":
         return set()
-    listed = choice.get("allowed_tools") or choice
-    names = {(tool.get("function") or tool).get("name") for tool in listed.get("tools") or ()}
-    return {name for name in names if isinstance(name, str)}
+    listed = _dict(choice.get("allowed_tools")) or choice
+    tools = listed.get("tools")
+    named = (
+        [_dict(_dict(tool).get("function")) or _dict(tool) for tool in tools if tool] if isinstance(tools, list) else []
+    )
+    return {one["name"] for one in named if isinstance(one.get("name"), str)}
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def tool_config_of(payload: dict[str, Any], tools: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -117,9 +125,9 @@ def tool_config_of(payload: dict[str, Any], tools: list[dict[str, Any]]) -> dict
 def _calling_config(choice: Any) -> dict[str, Any]:
     if isinstance(choice, dict):
         if choice.get("type") == "allowed_tools":
-            listed = choice.get("allowed_tools") or choice
-            return {"mode": MODES.get(listed.get("mode") or "auto", "AUTO")}
-        name = (choice.get("function") or choice).get("name")
+            listed = _dict(choice.get("allowed_tools")) or choice
+            return {"mode": MODES.get(str(listed.get("mode")), "AUTO")}
+        name = (_dict(choice.get("function")) or choice).get("name")
         if isinstance(name, str) and choice.get("type", "function") == "function":
             return {"mode": "ANY", "allowedFunctionNames": [name]}
     elif isinstance(choice, str) and choice.lower() in MODES:

@@ -1,0 +1,274 @@
+"""The rules of carrying OpenAI's requests over to Gemini that take more than one example."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pool.core.calls import GEMINI, OPENAI, Call
+from pool.core.dialects import ConversionSettings, codec_for
+from pool.core.dialects.gemini import schema
+from pool.core.faults import Fault
+
+PLAIN = ConversionSettings(safety_preset="google_default")
+
+
+def call_of(payload: dict[str, Any], operation: str = "chat") -> Call:
+    payload = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "x"}]} | payload
+    return Call("r1", OPENAI, operation, payload["model"], bool(payload.get("stream")), orjson.dumps(payload), payload)
+
+
+def sent(payload: dict[str, Any], conversion: ConversionSettings = PLAIN) -> dict[str, Any]:
+    call = call_of(payload)
+    return json.loads(codec_for(OPENAI, GEMINI, "chat", conversion).ask(call, call.model).body)
+
+
+def thinking(payload: dict[str, Any], **settings: Any) -> Any:
+    body = sent(payload, ConversionSettings(safety_preset="google_default", **settings))
+    return body.get("generationConfig", {}).get("thinkingConfig")
+
+
+# -- thinking ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "config"),
+    [
+        ("gemini-2.5-flash", "none", {"thinkingBudget": 0}),
+        ("gemini-2.5-flash", "minimal", {"thinkingBudget": 1024, "includeThoughts": True}),
+        ("gemini-2.5-flash", "medium", {"thinkingBudget": 8192, "includeThoughts": True}),
+        ("gemini-2.5-pro", "none", {"thinkingBudget": 128}),
+        ("gemini-3-pro-preview", "none", {"thinkingLevel": "low"}),
+        ("gemini-3-pro-preview", "medium", {"thinkingLevel": "high", "includeThoughts": True}),
+        ("gemini-3.1-pro-preview", "medium", {"thinkingLevel": "medium", "includeThoughts": True}),
+        ("gemini-3-flash-preview", "none", {"thinkingLevel": "minimal"}),
+        ("gemini-3.10-flash", "high", {"thinkingLevel": "high", "includeThoughts": True}),
+        ("gemini-flash-latest", "low", {"thinkingLevel": "low", "includeThoughts": True}),
+        ("gemini-2.0-flash", "high", None),
+        ("gemma-3-27b-it", "high", None),
+        ("gemini-2.5-flash", "heroic", None),
+        ("gemini-2.5-flash", None, None),
+    ],
+)
+def test_effort_is_said_in_the_models_own_way(model: str, effort: Any, config: Any) -> None:
+    assert thinking({"model": model, "reasoning_effort": effort}) == config
+
+
+def test_settings_speak_where_the_request_is_silent() -> None:
+    assert thinking({}, thinking_enabled=False) == {"thinkingBudget": 0}
+    assert thinking({}, thinking_budget=500, include_thoughts=True) == {"thinkingBudget": 500, "includeThoughts": True}
+    assert thinking({}, thinking_budget=-1) is None
+    assert thinking({"model": "gemini-2.5-pro"}, thinking_budget=1) == {"thinkingBudget": 128}
+    assert thinking({"reasoning_effort": "low"}, thinking_enabled=False)["thinkingBudget"] == 1024
+    assert thinking({"model": "gemini-2.0-flash"}, thinking_enabled=False) is None
+
+
+def test_googles_own_words_win() -> None:
+    google = {"google": {"thinking_config": {"thinking_budget": 3}, "temperature": 0.1}}
+    body = sent({"reasoning_effort": "high", "temperature": 0.9, **google})
+    assert body["generationConfig"] == {"temperature": 0.1, "thinkingConfig": {"thinkingBudget": 3}}
+
+
+# -- messages ----------------------------------------------------------------------------------------------
+
+
+def test_the_first_gemmas_get_their_instructions_in_the_first_turn() -> None:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "x"}]
+    body = sent({"model": "gemma-3-27b-it", "messages": messages})
+    assert "systemInstruction" not in body
+    assert body["contents"] == [{"role": "user", "parts": [{"text": "Be brief."}, {"text": "x"}]}]
+    assert sent({"model": "gemma-3-4b-it", "messages": messages[:1]})["contents"][0]["parts"] == [{"text": "Be brief."}]
+
+
+def test_an_address_is_fetched_by_whoever_can() -> None:
+    conversion = ConversionSettings(resolve=lambda url: ("image/gif", url.encode()))
+    part = {"type": "image_url", "image_url": {"url": "https://example.org/a"}}
+    body = sent({"messages": [{"role": "user", "content": [part]}]}, conversion)
+    inline = body["contents"][0]["parts"][0]["inlineData"]
+    assert inline == {"mimeType": "image/gif", "data": "aHR0cHM6Ly9leGFtcGxlLm9yZy9h"}
+
+
+def test_a_picture_in_a_tools_result_stands_beside_it() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    call = {"id": "c", "type": "function", "function": {"name": "shot", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "see"}, picture]},
+    ]
+    parts = sent({"messages": messages})["contents"][2]["parts"]
+    assert parts[0]["functionResponse"]["response"] == {"result": "see"}
+    assert parts[1]["inlineData"]["mimeType"] == "image/png"
+
+
+def test_only_gemini_3_is_told_that_a_signature_was_lost() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}]
+    for model, signed in (("gemini-2.5-pro", False), ("gemini-3-pro-preview", True), ("gemini-3.5-flash", True)):
+        part = sent({"model": model, "messages": messages})["contents"][1]["parts"][0]
+        assert ("thoughtSignature" in part) is signed
+
+
+@pytest.mark.parametrize("content", [5, {}, [5], [{"type": "text"}], [{"type": "text", "text": None}]])
+@pytest.mark.parametrize("role", ["user", "system", "assistant"])
+def test_content_of_no_known_shape_names_its_place(role: str, content: Any) -> None:
+    with pytest.raises(Fault) as raised:
+        sent({"messages": [{"role": role, "content": content}]})
+    assert raised.value.status == 400
+    assert str(raised.value.param).startswith("messages[0].content")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+MEMBERS = [
+    *("messages", "tools", "tool_choice", "response_format", "stop", "n", "modalities", "audio", "google"),
+    *("extra_body", "functions", "reasoning_effort", "web_search_options", "stream_options", "generationConfig"),
+]
+
+
+@given(st.dictionaries(st.sampled_from(MEMBERS), JSON, max_size=4))
+def test_whatever_a_client_sends_is_carried_or_refused(payload: dict[str, Any]) -> None:
+    try:
+        sent(payload)
+    except Fault as fault:
+        assert (fault.status, bool(fault.param)) == (400, True)
+
+
+WORDS = ["type", "role", "content", "text", "tool_calls", "function", "name", "arguments", "id", "image_url", "url"]
+SHAPED = st.recursive(
+    st.none() | st.sampled_from(["user", "assistant", "tool", "system", "text", "image_url", "function", "{}", "x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(WORDS), SHAPED, max_size=5), min_size=1, max_size=3))
+def test_whatever_the_messages_are_they_are_carried_or_refused(messages: list[Any]) -> None:
+    try:
+        sent({"messages": messages})
+    except Fault as fault:
+        assert str(fault.param).startswith("messages")
+
+
+# -- schemas -----------------------------------------------------------------------------------------------
+
+KNOWN = {
+    *("type", "format", "title", "description", "nullable", "enum", "properties", "required", "items", "anyOf"),
+    *("minItems", "maxItems", "minProperties", "maxProperties", "minLength", "maxLength", "pattern"),
+    *("minimum", "maximum", "propertyOrdering"),
+}
+
+TYPE = st.sampled_from(["string", "integer", "number", "boolean", "array", "object", "null", ["string", "null"]])
+LEAF = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": TYPE,
+        "const": st.sampled_from(["a", 1, True, None]),
+        "enum": st.lists(st.sampled_from(["a", "", 2, None]), max_size=3),
+        "format": st.sampled_from(["uri", "date-time"]),
+        "default": st.none(),
+        "$schema": st.just("x"),
+        "$ref": st.sampled_from(["#/$defs/A", "#/$defs/B", "#"]),
+        "exclusiveMinimum": st.just(3),
+        "not": st.just({}),
+    },
+)
+SCHEMAS = st.recursive(
+    LEAF,
+    lambda inner: st.fixed_dictionaries(
+        {},
+        optional={
+            "type": TYPE,
+            "properties": st.dictionaries(st.sampled_from(["$ref", "type", "a", "b"]), inner, max_size=3),
+            "required": st.lists(st.sampled_from(["a", "b", "zz"]), max_size=2),
+            "items": inner,
+            "anyOf": st.lists(inner, max_size=3),
+            "allOf": st.lists(inner, max_size=3),
+            "additionalProperties": st.booleans() | inner,
+            "prefixItems": st.lists(inner, max_size=2),
+        },
+    ),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None)
+@given(SCHEMAS, SCHEMAS, SCHEMAS)
+def test_any_schema_ends_up_in_words_google_knows(root: Any, one: Any, two: Any) -> None:
+    root = {**root, "$defs": {"A": one, "B": two}}
+    try:
+        written = schema.as_gemini(root, "where", "gemini-2.0-flash")
+        full = schema.as_gemini(root, "where", "gemini-2.5-flash")
+    except Fault as fault:
+        # A schema that is nothing but a reference to itself.
+        assert fault.code == "invalid_schema"
+        return
+    assert not written.full
+    _is_known(written.schema)
+    if full.full:
+        assert "allOf" not in _keywords(full.schema)
+
+
+def _is_known(written: Any) -> None:
+    assert isinstance(written, dict)
+    assert set(written) <= KNOWN
+    assert set(written.get("required", ())) <= set(written.get("properties", ()))
+    assert all(isinstance(value, str) and value for value in written.get("enum", ()))
+    assert written.get("type") != "array" or written["items"]
+    for inner in (*written.get("properties", {}).values(), *written.get("anyOf", ())):
+        _is_known(inner)
+    if "items" in written:
+        _is_known(written["items"])
+
+
+def _keywords(written: Any) -> list[str]:
+    if isinstance(written, list):
+        return [word for inner in written for word in _keywords(inner)]
+    if not isinstance(written, dict):
+        return []
+    words = list(written)
+    for key, value in written.items():
+        named = key in ("properties", "$defs") and isinstance(value, dict)
+        words += _keywords(list(value.values()) if named else value)
+    return words
+
+
+def test_a_schema_that_explodes_when_written_out_keeps_its_references() -> None:
+    defs = {
+        f"L{n}": {"type": "object", "properties": {k: {"$ref": f"#/$defs/L{n + 1}"} for k in "abcd"}} for n in range(9)
+    }
+    root = {"$ref": "#/$defs/L0", "$defs": {**defs, "L9": {"type": "string"}}}
+    assert schema.as_gemini(root, "where", "gemini-2.5-flash").full
+    assert len(orjson.dumps(schema.as_gemini(root, "where", "gemini-2.0-flash").schema)) < 1_000_000
+
+
+# -- streams -----------------------------------------------------------------------------------------------
+
+
+def test_the_last_event_needs_no_blank_line() -> None:
+    call = call_of({"stream": True})
+    reader = codec_for(OPENAI, GEMINI, "chat").reader(call, {})
+    native = {"candidates": [{"content": {"parts": [{"text": "all"}]}, "finishReason": "STOP"}]}
+    assert reader.feed(b"data: " + orjson.dumps(native)) == b""
+    assert reader.finished
+    assert reader.useful
+    assert b'"content":"all"' in reader.end()
+
+
+def test_a_second_empty_answer_is_still_a_whole_stream() -> None:
+    call = call_of({"stream": True})
+    reader = codec_for(OPENAI, GEMINI, "chat").reader(call, {})
+    out = reader.feed(b'data: {"candidates":[{"finishReason":"STOP"}]}\n\n')
+    assert (reader.useful, reader.finished) == (False, True)
+    events = (out + reader.end()).split(b"\n\n")
+    assert json.loads(events[0][6:])["choices"][0]["delta"]["role"] == "assistant"
+    assert json.loads(events[1][6:])["choices"][0]["finish_reason"] == "stop"
+    assert events[2] == b"data: [DONE]"
