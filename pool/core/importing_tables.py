@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -84,7 +83,7 @@ def read_table(text: str) -> list[Row] | None:
     if "secret" not in fields or (len(names) == 1 and names[0] not in ("key", "api_key", "apikey", "api key")):
         return None
     rows = []
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True)
+    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
     try:
         for cells in reader:
             if [cell.strip().lower() for cell in cells] != names and any(cell.strip() for cell in cells):

@@ -41,7 +41,8 @@ _OTHERS = ("sk-ant-", "sk-or-")
 class Row:
     """One key of a text and what was said beside it. `line` counts from 1; in JSON it is the number of the item.
 
-    It has all that the inventory reads of a new key. `provider` is a guess by shape: gemini, openai or unknown. `problem` says what is wrong, or may be.
+    It has all that the inventory reads of a new key. `provider` is a guess by shape: gemini, openai or unknown;
+    `problem` says what is wrong, or may be.
     """
 
     line: int
