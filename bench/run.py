@@ -42,9 +42,9 @@ class Case:
 
 
 CASES = (
-    Case("yardstick", "yardstick", "gpt-bench", 4000, 32),
-    Case("pass-through", "keypool", "gpt-bench", 8000, 32),
-    Case("converted", "keypool", "gemini-bench", 8000, 32),
+    Case("yardstick", "yardstick", "gpt-bench", 3000, 32),
+    Case("pass-through", "keypool", "gpt-bench", 5000, 32),
+    Case("converted", "keypool", "gemini-bench", 5000, 32),
     Case("pass-through, apart", "keypool", "gpt-bench-50x20", 200, 100, 50, stream=True),
     Case("converted, apart", "keypool", "gemini-bench-50x20", 200, 100, 50, stream=True),
     Case("pass-through, at once", "keypool", "gpt-bench-50x0", 400, 50, 50, stream=True),
