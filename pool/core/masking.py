@@ -6,9 +6,10 @@ import re
 
 _KEY_SHAPES = re.compile(
     r"AIza[0-9A-Za-z_\-]{10,}|GOCSPX-[0-9A-Za-z_\-]{8,}"
-    r"|(?<![0-9A-Za-z])(?:(?:AQ\.(?!.{5}\.{3})|ya29\.(?!.{3}\.{3}))[0-9A-Za-z_\-.]{10,}|sk-[0-9A-Za-z_\-]{12,})"
+    r"|(?<![0-9A-Za-z])(?:(?:AQ|ya29)\.[0-9A-Za-z_\-.]{10,}|sk-[0-9A-Za-z_\-]{12,})"
     r"|(?<=Bearer )[^\s\"'<>]{8,}|(?<=[?&]key=)[^\s&\"'<>]+|(?<=[?&]apikey=)[^\s&\"'<>]+"
 )
+_MASKED = re.compile(r".{8}\.{3}.{4}")
 _PROJECT = re.compile(r"(?<=projects/)\d+|(?<=project_number:)\d+|(?<=project[ =])\d{6,}")
 
 
@@ -25,7 +26,7 @@ def redact(text: str, *secrets: str) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, mask(secret))
-    text = _KEY_SHAPES.sub(lambda match: mask(match.group()), text)
+    text = _KEY_SHAPES.sub(lambda found: found[0] if _MASKED.fullmatch(found[0]) else mask(found[0]), text)
     return _PROJECT.sub("…", text)
 
 

@@ -184,9 +184,7 @@ def _spent(refusal: Refusal, now: float, penalties: Penalties) -> Outcome:
     return Outcome("insufficient_quota", OTHER_KEY, KEY, until, blamed=True, reason=refusal.message)
 
 
-def _rate_limited(
-    headers: Mapping[str, str], refusal: Refusal, text: str, now: float, penalties: Penalties
-) -> Outcome:
+def _rate_limited(headers: Mapping[str, str], refusal: Refusal, text: str, now: float, penalties: Penalties) -> Outcome:
     """429: a day's quota, a minute's, money, or the upstream's own shortage."""
     named = violations(refusal.details)
     if refusal.code in ("insufficient_quota", "billing_not_active") or (not named and _SPENT.search(text)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 import orjson
@@ -103,13 +104,25 @@ def parse_line(line: bytes) -> list[Any]:
     return fields
 
 
+_WHOLE, _MAYBE = int, (int, NoneType)
+_REQUEST_SHAPE: tuple[Any, ...] = (
+    str, (int, float), _WHOLE, _MAYBE, str, str, str, str, bool, str, _WHOLE, str, str, _WHOLE, _MAYBE,
+)  # fmt: skip
+_ATTEMPT_SHAPE: tuple[Any, ...] = (_WHOLE, str, str, _WHOLE, dict, _WHOLE, _MAYBE, _MAYBE, str, bool, str)
+
+
 def parse_request(fields: list[Any]) -> RequestRecord:
-    """The record of a `REQUEST` line."""
+    """The record of a `REQUEST` line.
+
+    Raises ValueError or TypeError for one of another shape: the database would refuse it with the whole batch.
+    """
     *head, usage, attempts = fields[1:]
+    if not all(map(isinstance, head, _REQUEST_SHAPE)) or not all(isinstance(count, int) for count in usage):
+        raise ValueError("not a request's line")
     record = RequestRecord(*head)
     record.usage = Usage(*usage)
-    record.attempts = [
-        AttemptRecord(key_id, provider, why, started_ms, skipped, *rest)
-        for key_id, provider, why, started_ms, skipped, *rest in attempts
-    ]
+    for attempt in attempts:
+        if not all(map(isinstance, attempt, _ATTEMPT_SHAPE)):
+            raise ValueError("not an attempt")
+        record.attempts.append(AttemptRecord(*attempt))
     return record
