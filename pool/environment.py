@@ -89,13 +89,14 @@ def _named(variables: Mapping[str, str]) -> dict[str, str]:
 
 def _check(environment: Environment) -> None:
     sqlite = environment.database_url.startswith("sqlite")
-    if environment.workers > 1 and (sqlite or not environment.redis_url):
-        raise BadStart(
-            "WEB_CONCURRENCY: more than one worker needs DATABASE_URL (postgresql+psycopg://…) and REDIS_URL (redis://…)."
-        )
+    if environment.workers > 1:
+        needed = "WEB_CONCURRENCY: more than one worker needs DATABASE_URL (postgresql+psycopg://…) and REDIS_URL"
+        if sqlite or not environment.redis_url:
+            raise BadStart(f"{needed} (redis://…).")
+        raise BadStart(f"{needed}, and state shared through Redis, which this version does not have yet: set it to 1.")
     if not sqlite and not (environment.secret_key and environment.encryption_secret):
         raise BadStart(
-            "With PostgreSQL set SECRET_KEY and KEY_ENCRYPTION_SECRET: no instance keeps them for the others."
+            "DATABASE_URL: with PostgreSQL set SECRET_KEY and KEY_ENCRYPTION_SECRET too; no instance keeps them for others."
         )
 
 
