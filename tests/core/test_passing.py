@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -359,3 +360,46 @@ def test_any_split_of_an_array_gives_its_objects(objects: list[Any], size: int) 
     raw = [element for piece in split(wire, size) for element in cutter.feed(piece)]
     assert [orjson.loads(element_json(one)) for one in raw] == objects
     assert b"".join(raw) + cutter.end() == wire
+
+
+# -- upstreams gone mad --------------------------------------------------------------------------------------
+
+NAMES = [
+    "choices",
+    "delta",
+    "candidates",
+    "content",
+    "parts",
+    "text",
+    "functionCall",
+    "usageMetadata",
+    "usage",
+    "index",
+]
+NAMES += ["finishReason", "finish_reason", "groundingMetadata", "promptFeedback", "type", "response", "message", "args"]
+MAD = st.recursive(
+    st.none() | st.integers(-1, 3) | st.sampled_from(["", "x", "STOP"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(NAMES), MAD, max_size=4), max_size=3))
+def test_no_shape_of_answer_breaks_a_reader(documents: list[Any]) -> None:
+    for reader in (openai_reader(), gemini_reader(), chat_reader()):
+        for document in documents:
+            reader.feed(event(document))
+        assert reader.usage is not None
+        reader.end()
+    array = gemini_reader(query=())
+    array.feed(orjson.dumps(documents))
+    array.end()
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), MAD, max_size=4))
+def test_no_shape_of_answer_breaks_a_codec(document: dict[str, Any]) -> None:
+    body = orjson.dumps(document)
+    native_call = call_of({}, dialect=GEMINI, operation="generate")
+    for call, provider in ((call_of({}), OPENAI), (call_of({}), GEMINI), (native_call, GEMINI)):
+        with suppress(ValueError):
+            codec_for(call.dialect, provider, call.operation).reply(call, {}, body)

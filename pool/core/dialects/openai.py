@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Usage
-from pool.core.dialects.passing import BytesReader, PassingReader, parsed, passed_headers, passed_query
+from pool.core.dialects.passing import BytesReader, PassingReader, parsed, passed_headers, passed_query, readable
 from pool.core.faults import Fault
 from pool.core.sse import DONE
 
@@ -62,8 +62,10 @@ class OpenAiCodec:
         if self._operation == "chat":
             if not isinstance(document.get("choices"), list):
                 raise ValueError("the answer has no choices")
-            useful = any(_commits(choice) for choice in document["choices"])
-        return Reply(body, usage_of(document.get("usage")), useful)
+            with readable():
+                useful = any(_commits(choice) for choice in document["choices"])
+        with readable():
+            return Reply(body, usage_of(document.get("usage")), useful)
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
         if self._operation == "raw" and "event-stream" not in headers.get("content-type", "event-stream"):
@@ -122,17 +124,22 @@ def usage_of(stated: Any) -> Usage:
     """Usage of a chat, embeddings or responses answer; NO_USAGE where it says nothing."""
     if not isinstance(stated, dict):
         return NO_USAGE
-    read = stated.get("prompt_tokens", stated.get("input_tokens")) or 0
-    written = stated.get("completion_tokens", stated.get("output_tokens")) or 0
-    read_details = stated.get("prompt_tokens_details") or stated.get("input_tokens_details") or {}
-    written_details = stated.get("completion_tokens_details") or stated.get("output_tokens_details") or {}
-    thinking = written_details.get("reasoning_tokens") or 0
+    read = _count(stated, "prompt_tokens") or _count(stated, "input_tokens")
+    written = _count(stated, "completion_tokens") or _count(stated, "output_tokens")
+    cached = _count(stated.get("prompt_tokens_details") or stated.get("input_tokens_details"), "cached_tokens")
+    details = stated.get("completion_tokens_details") or stated.get("output_tokens_details")
+    thinking = _count(details, "reasoning_tokens")
     # Google's OpenAI layer counts thoughts in total_tokens only (recorded: 2 + 18 of 1258).
-    unnamed = (stated.get("total_tokens") or 0) - read - written
+    unnamed = _count(stated, "total_tokens") - read - written
     if unnamed > 0 and not thinking:
         thinking = unnamed
         written += unnamed
-    return Usage(read, written, read_details.get("cached_tokens") or 0, thinking)
+    return Usage(read, written, cached, thinking)
+
+
+def _count(holder: Any, name: str) -> int:
+    value = holder.get(name) if isinstance(holder, dict) else None
+    return value if isinstance(value, int) else 0
 
 
 def _commits(choice: Any) -> bool:

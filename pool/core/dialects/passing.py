@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import orjson
@@ -14,7 +16,10 @@ MAX_PEEK_BYTES = 64 * 1024
 WHOLE_ENDS = (b"}", b"]")
 
 TOO_LARGE = b'{"error":{"message":"The upstream sent an event that is too large.","code":502}}'
-NOT_JSON = b'{"error":{"message":"The upstream sent an event that is no JSON.","code":502}}'
+MISSHAPEN = (AttributeError, TypeError, KeyError, IndexError)
+"""What reading valid JSON of a shape no upstream documents ends in."""
+
+NOT_JSON = b'{"error":{"message":"The upstream sent an event that cannot be read.","code":502}}'
 
 
 class PassingReader:
@@ -105,7 +110,12 @@ class PassingReader:
         if failure is not None:
             self.failure = failure
             return b""
-        return sse.without_comments(block) if self.note(document) else b""
+        try:
+            kept = self.note(document)
+        except MISSHAPEN:
+            self.failure = NOT_JSON
+            return b""
+        return sse.without_comments(block) if kept else b""
 
     def _peek(self) -> None:
         """Looks at a tail that may be whole but for its blank line: it could stay the last for ever."""
@@ -126,7 +136,8 @@ class PassingReader:
                 return
             self.failure = failure_in(document)
             if self.failure is None:
-                self.note(document)
+                with suppress(*MISSHAPEN):
+                    self.note(document)
 
 
 def failure_in(document: Any) -> bytes | None:
@@ -183,6 +194,15 @@ CREDENTIALS = frozenset({"key", "apikey", "api_key", "access_token", "x-api-key"
 def passed_query(query: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """The client's query without its credentials."""
     return tuple((name, value) for name, value in query if name.lower() not in CREDENTIALS)
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Turns what a misshapen answer ends in into the `ValueError` of the contract."""
+    try:
+        yield
+    except MISSHAPEN as e:
+        raise ValueError("the answer has an unknown shape") from e
 
 
 def parsed(body: bytes) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class Tokens:
 
     def note(self, chunk: dict[str, Any]) -> None:
         stated = chunk.get("usageMetadata")
-        if stated:
+        if isinstance(stated, dict):
             self.fields.update(stated)
 
     def usage(self) -> Usage:
@@ -108,11 +108,9 @@ class Tokens:
 
     def of_modality(self, field: str, modality: str) -> int:
         """Tokens of one modality ("AUDIO") in a details list ("promptTokensDetails")."""
-        return sum(
-            _count(detail, "tokenCount")
-            for detail in self.fields.get(field) or ()
-            if detail.get("modality") == modality
-        )
+        details = self.fields.get(field)
+        listed = [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
+        return sum(_count(detail, "tokenCount") for detail in listed if detail.get("modality") == modality)
 
 
 def _count(fields: dict[str, Any], name: str) -> int:

@@ -13,7 +13,7 @@ from pool.core.dialects.gemini.passthrough import model_path
 from pool.core.dialects.gemini.refusals import refuse
 from pool.core.dialects.gemini.stream import ChatReader
 from pool.core.dialects.openai import check_model
-from pool.core.dialects.passing import parsed
+from pool.core.dialects.passing import parsed, readable
 from pool.core.dialects.settings import ConversionSettings
 
 
@@ -30,8 +30,9 @@ class ChatCodec:
 
     def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:
         native = parsed(body)
-        made = answer.completion(call, native)
-        return Reply(orjson.dumps(made), chunks.usage_of(native), chunks.commits(native))
+        with readable():
+            made = answer.completion(call, native)
+            return Reply(orjson.dumps(made), chunks.usage_of(native), chunks.commits(native))
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
         return ChatReader(call)
@@ -52,7 +53,9 @@ class EmbeddingsCodec:
         return Ask("POST", model_path(name, "batchEmbedContents"), orjson.dumps(body))
 
     def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:
-        made, usage = embeddings.embeddings(call, parsed(body), bare_model(call.model))
+        native = parsed(body)
+        with readable():
+            made, usage = embeddings.embeddings(call, native, bare_model(call.model))
         return Reply(orjson.dumps(made), usage)
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:

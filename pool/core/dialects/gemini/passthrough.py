@@ -12,6 +12,7 @@ from pool.core.dialects.gemini import chunks
 from pool.core.dialects.gemini.arrays import ElementCutter, element_json
 from pool.core.dialects.gemini.names import bare_model
 from pool.core.dialects.passing import (
+    MISSHAPEN,
     NOT_JSON,
     TOO_LARGE,
     BytesReader,
@@ -21,6 +22,7 @@ from pool.core.dialects.passing import (
     parsed,
     passed_headers,
     passed_query,
+    readable,
 )
 from pool.core.faults import Fault
 from pool.core.sse import EventTooLarge, events
@@ -55,8 +57,9 @@ class GeminiCodec:
         if self._operation == "raw":
             return Reply(body, NO_USAGE, True, content_type)
         answer = parsed(body)
-        useful = self._operation != "generate" or chunks.commits(answer)
-        return Reply(body, chunks.usage_of(answer), useful, content_type)
+        with readable():
+            useful = self._operation != "generate" or chunks.commits(answer)
+            return Reply(body, chunks.usage_of(answer), useful, content_type)
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
         if self._operation == "raw" and "event-stream" not in headers.get("content-type", ""):
@@ -196,7 +199,9 @@ class ArrayReader:
         self.failure = failure_in(chunk)
         if self.failure is not None:
             return
-        if self._notes.ends(chunk):
-            self.finished = True
-        self.usage = self._notes.tokens.usage()
-        self.useful = self.useful or chunks.commits(chunk)
+        try:
+            self.finished = self._notes.ends(chunk) or self.finished
+            self.usage = self._notes.tokens.usage()
+            self.useful = self.useful or chunks.commits(chunk)
+        except MISSHAPEN:
+            self.failure = NOT_JSON

@@ -11,7 +11,15 @@ from pool.core.calls import Call, Usage
 from pool.core.dialects.gemini import answer, chunks
 from pool.core.dialects.gemini.grounding import annotations_of
 from pool.core.dialects.gemini.partials import PartialCall
-from pool.core.dialects.passing import MAX_PEEK_BYTES, NOT_JSON, TOO_LARGE, WHOLE_ENDS, bare_failure, failure_in
+from pool.core.dialects.passing import (
+    MAX_PEEK_BYTES,
+    MISSHAPEN,
+    NOT_JSON,
+    TOO_LARGE,
+    WHOLE_ENDS,
+    bare_failure,
+    failure_in,
+)
 
 SIMPLE_PART = {"text"}
 
@@ -109,6 +117,8 @@ class ChatReader:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
             return
+        if not isinstance(chunk, dict):
+            return
         finishes = [chunks.finish_of(candidate) for candidate in chunk.get("candidates") or ()]
         if any(finishes) or chunks.block_of(chunk):
             self.finished = True
@@ -127,14 +137,15 @@ class ChatReader:
             return
         self.failure = failure_in(chunk)
         if self.failure is None and isinstance(chunk, dict):
-            self._chunk(chunk, out)
+            try:
+                self._chunk(chunk, out)
+            except MISSHAPEN:
+                self.failure = NOT_JSON
 
     def _chunk(self, chunk: dict[str, Any], out: list[bytes]) -> None:
         if not self._head:
             self._head = self._make_head(chunk)
-        stated = chunk.get("usageMetadata")
-        if stated:
-            self._tokens.fields.update(stated)
+        self._tokens.note(chunk)
         for candidate in chunk.get("candidates") or ():
             self._candidate(candidate, out)
         if not self.useful:
