@@ -8,7 +8,7 @@ import random
 import secrets
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,7 @@ def _assemble(boot: Environment) -> Keypool:
     )
     models = ModelList(relay, catalogue, settings, time.time, gevent.spawn)
     inventory.on_change(models.forget)
+    preferences.on_change(_tell(boot))
     access = Access(catalogue, settings, vault.digest, time.time)
     keypool = Keypool(
         environment=boot,
@@ -181,6 +182,15 @@ def _load(keypool: Keypool) -> None:
     keypool.inventory.load()
     for key_id, window, used in keypool.database.read(queries.cap_counts):
         keypool.state.restore(key_id, window, used)
+
+
+def _tell(boot: Environment) -> Callable[[Settings], None]:
+    """The log level is live, but for a start that says LOG_LEVEL."""
+
+    def apply(settings: Settings) -> None:
+        logging.getLogger().setLevel((boot.log_level or settings.log_level).upper())
+
+    return apply
 
 
 def _chores(database: Database, spool: Spool, recorder: Recorder, state: PoolState) -> Chores:

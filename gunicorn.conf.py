@@ -4,6 +4,7 @@ from gevent import monkey
 
 monkey.patch_all()  # before anything imports ssl
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -32,7 +33,8 @@ worker_class = "pool.web.worker.Worker"
 worker_connections = 8000  # above any stream count one worker carries; heads and idle connections have deadlines
 keepalive = 75  # our worker's own deadlines bind; 0 would end every connection
 timeout = 60  # a detector of a blocked hub only: the heartbeat is a greenlet
-graceful_timeout = int(os.environ.get("GRACEFUL_TIMEOUT_S") or 120)
+graceful_timeout = 3600  # the master's patience; the worker's own is the setting graceful_timeout_s
+
 max_requests = 0  # a worker that recycles itself is an outage for its streams
 preload_app = False
 http_parser = "python"  # "auto" would pick up an outdated C parser silently
@@ -64,7 +66,11 @@ def when_ready(server):
 
 
 def post_worker_init(worker):
-    worker.wsgi.extensions["keypool"].start()
+    keypool = worker.wsgi.extensions["keypool"]
+    worker.cfg.set("graceful_timeout", keypool.preferences.current.graceful_timeout_s)
+    gc.collect()
+    gc.freeze()  # what the start made stays: the collector need not look at it again and again
+    keypool.start()
 
 
 def worker_exit(server, worker):

@@ -118,6 +118,7 @@ class Choosing:
     def _new_plan(self, provider: Provider, model: str) -> Plan | None:
         """None where the caller's dialect cannot be carried to the provider. Raises `Fault` (400)."""
         call = self._call
+        provider = provider.speaking(call.dialect)
         codec = codec_for(call.dialect, provider.dialect, call.operation, settings=conversion(self._settings))
         if codec is None:
             return None

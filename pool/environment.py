@@ -15,6 +15,8 @@ KNOWN = (
     "FORWARDED_ALLOW_IPS", "LOG_LEVEL", "DEBUG_ERRORS", "KEYPOOL_INSTANCE",
 )  # fmt: skip
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
 
 class BadStart(Exception):
     """Something Keypool must not start with. The text is one sentence that names it and what is wanted."""
@@ -66,7 +68,7 @@ def read_environment(variables: Mapping[str, str], root: Path) -> Environment:
         gemini_url=_url("GEMINI_UPSTREAM_URL", named.get("GEMINI_UPSTREAM_URL")),
         openai_url=_url("OPENAI_UPSTREAM_URL", named.get("OPENAI_UPSTREAM_URL")),
         forwarded_allow_ips=named.get("FORWARDED_ALLOW_IPS") or "127.0.0.1,::1",
-        log_level=named.get("LOG_LEVEL") or None,
+        log_level=_level(named.get("LOG_LEVEL")),
         debug_errors=named.get("DEBUG_ERRORS", "") == "1",
     )
     _check(environment)
@@ -104,6 +106,12 @@ def _whole(name: str, text: str, low: int, high: int) -> int:
     if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
         raise BadStart(f"{name}: {text!r} is not a whole number from {low} to {high}.")
     return int(text)
+
+
+def _level(text: str | None) -> str | None:
+    if text is not None and text.lower() not in LOG_LEVELS:
+        raise BadStart(f"LOG_LEVEL: {text!r} is none of {', '.join(LOG_LEVELS)}.")
+    return text and text.lower()
 
 
 def _url(name: str, text: str | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import Any
 
@@ -239,7 +239,15 @@ def _few(session: Session, vault: Vault) -> _Few:
         if holder.previous_digest and holder.overlap_until:
             credentials[holder.previous_digest] = Credential(holder.pool_id, client, holder.overlap_until)
     revision = session.scalar(select(tables.Meta.number).where(tables.Meta.name == "revision")) or 0
-    return _Few(providers, pools, credentials, revision)
+    return _Few(_with_openai_layer(providers), pools, credentials, revision)
+
+
+def _with_openai_layer(providers: dict[str, Provider]) -> dict[str, Provider]:
+    """`OPENAI_UPSTREAM_URL` may name Google's own OpenAI-style endpoint: it then takes the Gemini keys' chats."""
+    url = providers["openai"].base_url if "openai" in providers else ""
+    if url.endswith("/openai") and "gemini" in providers:
+        providers["gemini"] = replace(providers["gemini"], openai_url=url)
+    return providers
 
 
 def _client(row: tables.ClientKey) -> Client:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -195,37 +195,45 @@ def _count(tally: dict[str, int], record: RequestRecord) -> None:
 def _add_to_keys(session: Session, records: list[RequestRecord]) -> None:
     """Totals and last use of every key an attempt went to. A key's requests are its attempts."""
     totals: dict[int, dict[str, Any]] = {}
+    failures: dict[int, dict[str, Any]] = {}
     for record in records:
-        for n, attempt in enumerate(record.attempts, 1):
+        for attempt in record.attempts:
             if not attempt.key_id:
                 continue
-            row = totals.setdefault(
-                attempt.key_id,
-                {"requests": 0, "successes": 0, "errors": 0, "tokens": 0, "used": 0.0, "failed": None, "error": ""},
-            )
-            row["requests"] += 1
-            row["used"] = max(row["used"], record.at)
-            if attempt.outcome == "ok":
-                row["successes"] += 1
-            elif attempt.outcome != "client_gone":
-                row["errors"] += 1
-                row["failed"] = record.at
-                row["error"] = f"{attempt.status or ''} {attempt.outcome} {redact(attempt.error)}".strip()[:500]
-            if n == len(record.attempts):
-                row["tokens"] += record.usage.total
-    key = tables.Key
-    for key_id in sorted(totals):
-        row = totals[key_id]
-        values: dict[Any, Any] = {
-            key.requests: key.requests + row["requests"],
-            key.successes: key.successes + row["successes"],
-            key.errors: key.errors + row["errors"],
-            key.tokens: key.tokens + row["tokens"],
-            key.last_used_at: row["used"],
-        }
-        if row["failed"] is not None:
-            values |= {key.last_error_at: row["failed"], key.last_error: row["error"]}
-        session.execute(update(key).where(key.id == key_id).values(values))
+            ok, gone = attempt.outcome == "ok", attempt.outcome == "client_gone"
+            row = totals.setdefault(attempt.key_id, {"at_key": attempt.key_id} | dict.fromkeys(_KEY_TALLY, 0))
+            row["more_requests"] += 1
+            row["more_successes"] += ok
+            row["more_errors"] += not ok and not gone
+            row["more_tokens"] += record.usage.total if attempt is record.attempts[-1] else 0
+            row["used_at"] = max(row["used_at"], record.at)
+            if not ok and not gone:
+                said = f"{attempt.status or ''} {attempt.outcome} {redact(attempt.error)}".strip()
+                failures[attempt.key_id] = {"at_key": attempt.key_id, "failed_at": record.at, "said": said[:500]}
+    # One statement for all keys, in the order of their ids: two writers never wait for each other in a ring.
+    for statement, rows in ((_ADD_TO_KEY, totals), (_LAST_ERROR_OF_KEY, failures)):
+        if rows:
+            session.connection().execute(statement, [rows[key_id] for key_id in sorted(rows)])
+
+
+_KEY_TALLY = ("more_requests", "more_successes", "more_errors", "more_tokens", "used_at")
+_KEYS = tables.Key.__table__
+_ADD_TO_KEY = (
+    update(_KEYS)
+    .where(_KEYS.c.id == bindparam("at_key"))
+    .values(
+        requests=_KEYS.c.requests + bindparam("more_requests"),
+        successes=_KEYS.c.successes + bindparam("more_successes"),
+        errors=_KEYS.c.errors + bindparam("more_errors"),
+        tokens=_KEYS.c.tokens + bindparam("more_tokens"),
+        last_used_at=bindparam("used_at"),
+    )
+)
+_LAST_ERROR_OF_KEY = (
+    update(_KEYS)
+    .where(_KEYS.c.id == bindparam("at_key"))
+    .values(last_error_at=bindparam("failed_at"), last_error=bindparam("said"))
+)
 
 
 def _touch_clients(session: Session, records: list[RequestRecord]) -> None:

@@ -104,12 +104,16 @@ class Spool:
 
 
 def batches(folder: Path, positions: dict[str, int]) -> Iterator[Batch]:
-    """What is not drained yet, oldest file first. A line without its newline is left for the next time."""
+    """What was written up to now and is not drained yet, oldest file first.
+
+    Up to now: following a file that grows would drain each request in a transaction of its own. A line without
+    its newline is left for the next time.
+    """
     for path in sorted(folder.glob("*" + _SUFFIX)):
-        start = positions.get(path.name, 0)
+        start, end = positions.get(path.name, 0), path.stat().st_size
         with path.open("rb") as file:
             file.seek(start)
-            while piece := file.read(PIECE_BYTES) + file.readline():
+            while start < end and (piece := file.read(PIECE_BYTES) + file.readline()):
                 whole = piece.rfind(b"\n") + 1
                 if not whole:
                     break

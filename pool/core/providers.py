@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from .calls import GEMINI, OPENAI, Ask
@@ -23,13 +23,23 @@ _VERSION = re.compile(r"/v\d[0-9a-z]*$")
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Somebody with keys: a dialect, a base URL, and the way a key is sent."""
+    """Somebody with keys: a dialect, a base URL, and the way a key is sent.
+
+    `openai_url`: where a Gemini provider takes OpenAI-style calls itself, so that none is converted.
+    """
 
     slug: str
     dialect: str
     base_url: str
     proxy_url: str | None = None
     fallback_to_direct: bool = False
+    openai_url: str | None = None
+
+    def speaking(self, dialect: str) -> Provider:
+        """The same provider as a client of `dialect` meets it."""
+        if dialect == OPENAI and self.dialect == GEMINI and self.openai_url:
+            return replace(self, dialect=OPENAI, base_url=self.openai_url)
+        return self
 
     def credential(self, secret: str) -> tuple[str, str]:
         """The header that carries the key. Never a query parameter: URLs are logged."""
