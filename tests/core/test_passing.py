@@ -291,6 +291,23 @@ def test_a_renamed_model_is_renamed_inside_a_batch_too() -> None:
     assert codec.ask(call, "models/alias").body is call.body
 
 
+def test_a_raw_stream_is_committed_by_its_first_event_that_says_something() -> None:
+    call = call_of(dialect=GEMINI, operation="raw", path="/interactions")
+    codec = codec_for(GEMINI, GEMINI, "raw")
+    reader = codec.reader(call, {"content-type": "text/event-stream"})
+    begun = b'event: interaction.created\ndata: {"event_type":"interaction.created"}\n\n'
+    assert reader.feed(begun) == begun
+    assert not reader.useful
+    reader.feed(event({"event_type": "step.delta", "delta": {"text": "x"}}))
+    assert (reader.useful, reader.finished) == (True, False)
+    reader.feed(event({"event_type": "interaction.completed"}) + DONE)
+    assert reader.finished
+    assert reader.end() == b""
+    unknown = codec.reader(call, {"content-type": "text/event-stream"})
+    unknown.feed(event({"anything": 1}))
+    assert (unknown.useful, unknown.finished) == (True, True)
+
+
 # -- errors inside a 200 stream ------------------------------------------------------------------------------
 
 ERROR = {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}

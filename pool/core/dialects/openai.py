@@ -7,7 +7,15 @@ from typing import Any
 import orjson
 
 from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Usage
-from pool.core.dialects.passing import BytesReader, PassingReader, parsed, passed_headers, passed_query, readable
+from pool.core.dialects.passing import (
+    MISSHAPEN,
+    BytesReader,
+    Misshapen,
+    PassingReader,
+    parsed,
+    passed_headers,
+    passed_query,
+)
 from pool.core.faults import Fault
 from pool.core.sse import DONE
 
@@ -62,10 +70,11 @@ class OpenAiCodec:
         if self._operation == "chat":
             if not isinstance(document.get("choices"), list):
                 raise ValueError("the answer has no choices")
-            with readable():
+            try:
                 useful = any(_commits(choice) for choice in document["choices"])
-        with readable():
-            return Reply(body, usage_of(document.get("usage")), useful)
+            except MISSHAPEN as e:
+                raise Misshapen from e
+        return Reply(body, usage_of(document.get("usage")), useful)
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
         if self._operation == "raw" and "event-stream" not in headers.get("content-type", "event-stream"):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -196,13 +195,11 @@ def passed_query(query: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], .
     return tuple((name, value) for name, value in query if name.lower() not in CREDENTIALS)
 
 
-@contextmanager
-def readable() -> Iterator[None]:
-    """Turns what a misshapen answer ends in into the `ValueError` of the contract."""
-    try:
-        yield
-    except MISSHAPEN as e:
-        raise ValueError("the answer has an unknown shape") from e
+class Misshapen(ValueError):
+    """An answer in JSON, but of a shape that no upstream documents."""
+
+    def __init__(self) -> None:
+        super().__init__("the answer has an unknown shape")
 
 
 def parsed(body: bytes) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pool.core.dialects.gemini.passthrough import model_path
 from pool.core.dialects.gemini.refusals import refuse
 from pool.core.dialects.gemini.stream import ChatReader
 from pool.core.dialects.openai import check_model
-from pool.core.dialects.passing import parsed, readable
+from pool.core.dialects.passing import MISSHAPEN, Misshapen, parsed
 from pool.core.dialects.settings import ConversionSettings
 
 
@@ -30,9 +30,11 @@ class ChatCodec:
 
     def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:
         native = parsed(body)
-        with readable():
+        try:
             made = answer.completion(call, native)
             return Reply(orjson.dumps(made), chunks.usage_of(native), chunks.commits(native))
+        except MISSHAPEN as e:
+            raise Misshapen from e
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
         return ChatReader(call)
@@ -54,8 +56,10 @@ class EmbeddingsCodec:
 
     def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:
         native = parsed(body)
-        with readable():
+        try:
             made, usage = embeddings.embeddings(call, native, bare_model(call.model))
+        except MISSHAPEN as e:
+            raise Misshapen from e
         return Reply(orjson.dumps(made), usage)
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:

@@ -16,13 +16,13 @@ from pool.core.dialects.passing import (
     NOT_JSON,
     TOO_LARGE,
     BytesReader,
+    Misshapen,
     PassingReader,
     bare_failure,
     failure_in,
     parsed,
     passed_headers,
     passed_query,
-    readable,
 )
 from pool.core.faults import Fault
 from pool.core.sse import EventTooLarge, events
@@ -34,6 +34,10 @@ VERBS = {
     "embed": "embedContent",
     "batch_embed": "batchEmbedContents",
 }
+
+
+INTERACTION_PREAMBLE = frozenset({"interaction.created", "interaction.start", "interaction.status_update"})
+INTERACTION_ENDS = frozenset({"interaction.completed", "interaction.complete", "interaction.failed"})
 
 
 class GeminiCodec:
@@ -57,13 +61,15 @@ class GeminiCodec:
         if self._operation == "raw":
             return Reply(body, NO_USAGE, True, content_type)
         answer = parsed(body)
-        with readable():
+        try:
             useful = self._operation != "generate" or chunks.commits(answer)
-            return Reply(body, chunks.usage_of(answer), useful, content_type)
+        except MISSHAPEN as e:
+            raise Misshapen from e
+        return Reply(body, chunks.usage_of(answer), useful, content_type)
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
-        if self._operation == "raw" and "event-stream" not in headers.get("content-type", ""):
-            return BytesReader()
+        if self._operation == "raw":
+            return RawReader() if "event-stream" in headers.get("content-type", "") else BytesReader()
         return ArrayReader() if is_array_stream(call) else SseReader()
 
 
@@ -155,6 +161,25 @@ class SseReader(PassingReader):
                 self._notes.tokens.note(orjson.loads(event.data))
             except orjson.JSONDecodeError:
                 continue
+
+
+class RawReader(SseReader):
+    """Events of any other path: the Interactions API names its events, of the rest nothing is known."""
+
+    def plain(self, whole: bytes) -> bool:
+        return False
+
+    def note(self, document: Any) -> bool:
+        super().note(document)
+        kind = document.get("event_type") if isinstance(document, dict) else None
+        if not isinstance(kind, str):
+            self.useful = True
+            # Without candidates nobody can tell the last event: an end of the body is taken for the end.
+            self.finished = self.finished or not isinstance(document, dict) or "candidates" not in document
+        elif kind not in INTERACTION_PREAMBLE:
+            self.useful = True
+            self.finished = self.finished or kind in INTERACTION_ENDS
+        return True
 
 
 class ArrayReader:
