@@ -98,7 +98,8 @@ def _check(environment: Environment) -> None:
         raise BadStart(f"{needed}, and state shared through Redis, which this version does not have yet: set it to 1.")
     if not sqlite and not (environment.secret_key and environment.encryption_secret):
         raise BadStart(
-            "DATABASE_URL: with PostgreSQL set SECRET_KEY and KEY_ENCRYPTION_SECRET too; no instance keeps them for others."
+            "DATABASE_URL: with PostgreSQL set SECRET_KEY and KEY_ENCRYPTION_SECRET too;"
+            " no instance keeps them for others."
         )
 
 

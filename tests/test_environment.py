@@ -27,11 +27,11 @@ def test_the_database_lies_in_the_instance_folder():
 
 def test_every_value_is_taken_over():
     environment = read(
-        HOST="0.0.0.0", PORT="80", DATABASE_URL=POSTGRES, REDIS_URL="redis://r", WEB_CONCURRENCY="4",
+        HOST="0.0.0.0", PORT="80", DATABASE_URL=POSTGRES, REDIS_URL="redis://r", WEB_CONCURRENCY="1",
         ADMIN_PASSWORD="a password", PROXY_API_KEY="sk-mine", GEMINI_UPSTREAM_URL="https://g.test/v1beta/",
         OPENAI_UPSTREAM_URL="http://o.test/v1", FORWARDED_ALLOW_IPS="*", LOG_LEVEL="debug", DEBUG_ERRORS="1", **SECRETS,
     )  # fmt: skip
-    assert (environment.host, environment.port, environment.workers) == ("0.0.0.0", 80, 4)
+    assert (environment.host, environment.port, environment.workers) == ("0.0.0.0", 80, 1)
     assert (environment.database_url, environment.redis_url) == (POSTGRES, "redis://r")
     assert (environment.admin_password, environment.proxy_key) == ("a password", "sk-mine")
     assert (environment.gemini_url, environment.openai_url) == ("https://g.test/v1beta", "http://o.test/v1")
@@ -76,8 +76,14 @@ def test_a_file_that_cannot_be_read_stops_the_start(tmp_path):
 
 @pytest.mark.parametrize("port", ["eighty", "-1", "65536", "80.5", "²", "8e3", " "])
 def test_a_port_that_is_none_stops_the_start(port):
-    with pytest.raises(BadStart, match="^PORT: .* is not a whole number from 0 to 65535"):
+    with pytest.raises(BadStart, match=r"^PORT: .* is not a whole number from 0 to 65535"):
         read(PORT=port)
+
+
+def test_a_log_level_that_is_none_stops_the_start():
+    with pytest.raises(BadStart, match=r"^LOG_LEVEL: 'loud' is none of debug, info, warning, error"):
+        read(LOG_LEVEL="loud")
+    assert read(LOG_LEVEL="DEBUG").log_level == "debug"
 
 
 @pytest.mark.parametrize("name", ["GEMINI_UPSTREAM_URL", "OPENAI_UPSTREAM_URL"])
