@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -114,13 +113,13 @@ class Relay:
         """
         return Run(self, call, caller).answer()
 
-    def with_key(self, secret: str, provider: Provider) -> Relay:
+    def with_key(self, secret: str, provider: Provider, pool_id: int) -> Relay:
         """The same relay for a caller's own upstream key: a pool of one, of which nothing is remembered."""
         own = copy(self)
         own.catalogue = catalogue = Catalogue()
         catalogue.providers = {provider.slug: provider}
         catalogue.keys = {0: Key(0, "", provider.slug, "", b"", secret=secret)}
-        catalogue.rotations = defaultdict(lambda: {provider.slug: Rotation([Member(0)])})
+        catalogue.rotations = {pool_id: {provider.slug: Rotation([Member(0)])}}
         own.judge = Judge(catalogue, lambda word: None, lambda line: None)
         own.unseal = lambda key: secret
         return own

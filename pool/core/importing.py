@@ -27,7 +27,8 @@ _LIST = re.compile(r"[\s,;]+")
 _SEPARATORS = re.compile(r"[\t,;，；]")
 _COMMENT = re.compile(r"\s+#.*$")
 _PUNCTUATION = re.compile(r"[\W_]+")
-_QUOTES = "\"'`“”‘’<>()"
+_QUOTES = "\"'`“”‘’"
+_WRAPPED = _QUOTES + "<>()"
 
 OWN_VARIABLES = frozenset({"ADMIN_KEY", "PROXY_API_KEY", "SECRET_KEY", "KEY_ENCRYPTION_SECRET", "ADMIN_PASSWORD"})
 """Lines of a predecessor's `.env` that hold no upstream key."""
@@ -111,7 +112,7 @@ def _assignment(number: int, name: str, value: str) -> Iterable[Row]:
 
 def _cells(number: int, cells: list[str]) -> Iterable[Row]:
     """Cells of a line: several keys, or one key with an e-mail address, a weight and notes beside it."""
-    cells = [bare for bare in (_bare(cell) for cell in cells) if bare]
+    cells = [plain for plain in (cell.strip().strip(_QUOTES).strip() for cell in cells) if plain]
     shaped = [cell for cell in cells if _SHAPED.match(cell) and " " not in cell]
     keys = shaped or [cell for cell in cells if _PLAUSIBLE.fullmatch(cell) and not _EMAIL.fullmatch(cell)]
     if len(keys) == 1:
@@ -176,4 +177,4 @@ def _weighted(number: int, text: str, **said: str) -> Row:
 
 
 def _bare(text: str) -> str:
-    return text.strip().strip(_QUOTES).strip().rstrip(".,;:").strip(_QUOTES)
+    return text.strip().strip(_WRAPPED).strip().rstrip(".,;:").strip(_WRAPPED)

@@ -1,11 +1,11 @@
-"""Blueprint `ops`: what load balancers, monitors and people ask first: `/`, health, status."""
+"""Blueprint `ops`: what load balancers and monitors ask: is it alive, can it serve, who is it."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, redirect, request
+from flask import Blueprint, Response, current_app, jsonify, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from pool.adapters import queries
@@ -51,19 +51,6 @@ def status() -> Response:
     """Who answers here, for anybody: no counts of keys, no names of pools."""
     uptime = int(time.time() - _keypool().began_at)
     return jsonify(status="ok", name="Keypool", version=VERSION, timestamp=int(time.time()), uptime=uptime)
-
-
-@ops.get("/")
-def root() -> Any:
-    """A browser goes to the dashboard (which asks to sign in first); a program is told where things are."""
-    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
-        return redirect("/dashboard")
-    endpoints = {
-        "openai": ["/v1/chat/completions", "/v1/embeddings", "/v1/models"],
-        "gemini": ["/v1beta/models/{model}:generateContent", "/v1beta/models/{model}:streamGenerateContent"],
-        "health": ["/health", "/healthz", "/status"],
-    }
-    return jsonify(message="Keypool", name="Keypool", version=VERSION, endpoints=endpoints)
 
 
 def _database_answers(keypool: Any) -> bool:

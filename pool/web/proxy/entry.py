@@ -122,7 +122,7 @@ class Proxy:
             return Answer(200, _JSON, b'{"success":true,"message":"Chat completed"}')
         call = self._call(found, environ, request_id, dialect, body)
         self._permit(call.model, caller)
-        relay = self._relay.with_key(*own) if own else self._relay
+        relay = self._relay.with_key(*own, caller.pool.id) if own else self._relay
         return _watched(environ, lambda: relay.answer(call, caller))
 
     def _call(self, found: Match, environ: Mapping[str, Any], request_id: str, dialect: str, body: bytes) -> Call:

@@ -70,6 +70,8 @@ def match(method: str, path: str) -> Match | None:
     if native and native["verb"] in GEMINI_VERBS:
         model = native["model"] if native["kind"] == "models" else f"{native['kind']}/{native['model']}"
         return _only(method, "POST", Match(GEMINI_VERBS[native["verb"]], GEMINI, model, native["version"]))
+    if native and method == "POST":
+        return Match("unknown", GEMINI)
     found = _OPENAI.fullmatch(path)
     if not found:
         return _elsewhere(path)
