@@ -96,26 +96,35 @@ def release_line(key_id: int, model: str | None, at: float) -> bytes:
     return orjson.dumps([RELEASE, key_id, model, at], option=orjson.OPT_APPEND_NEWLINE)
 
 
+_WHOLE, _MAYBE, _MOMENT = int, (int, NoneType), (int, float)
+_REQUEST_SHAPE: tuple[Any, ...] = (
+    str, _MOMENT, _WHOLE, _MAYBE, str, str, str, str, bool, str, _WHOLE, str, str, _WHOLE, _MAYBE,
+)  # fmt: skip
+_ATTEMPT_SHAPE: tuple[Any, ...] = (_WHOLE, str, str, _WHOLE, dict, _WHOLE, _MAYBE, _MAYBE, str, bool, str)
+_SHAPES: dict[str, tuple[Any, ...]] = {
+    BENCH: (str, _WHOLE, str, str, (*_MOMENT, NoneType), str, _MOMENT),
+    DEAD: (str, _WHOLE, str, _MOMENT),
+    RELEASE: (str, _WHOLE, (str, NoneType), _MOMENT),
+}
+
+
 def parse_line(line: bytes) -> list[Any]:
-    """A journal line as a list. Raises ValueError for a torn one (a crash while writing)."""
+    """A journal line as a list, its kind first.
+
+    Raises ValueError for a torn one (a crash while writing) and for one of another shape: the database would
+    refuse it, with all that came with it, for ever.
+    """
     fields = orjson.loads(line)
-    if not isinstance(fields, list) or not fields:
+    if not isinstance(fields, list) or not fields or not isinstance(fields[0], str):
         raise ValueError("not a journal line")
+    shape = _SHAPES.get(fields[0])
+    if shape and not (len(fields) == len(shape) and all(map(isinstance, fields, shape))):
+        raise ValueError(f"not a line of kind {fields[0]}")
     return fields
 
 
-_WHOLE, _MAYBE = int, (int, NoneType)
-_REQUEST_SHAPE: tuple[Any, ...] = (
-    str, (int, float), _WHOLE, _MAYBE, str, str, str, str, bool, str, _WHOLE, str, str, _WHOLE, _MAYBE,
-)  # fmt: skip
-_ATTEMPT_SHAPE: tuple[Any, ...] = (_WHOLE, str, str, _WHOLE, dict, _WHOLE, _MAYBE, _MAYBE, str, bool, str)
-
-
 def parse_request(fields: list[Any]) -> RequestRecord:
-    """The record of a `REQUEST` line.
-
-    Raises ValueError or TypeError for one of another shape: the database would refuse it with the whole batch.
-    """
+    """The record of a `REQUEST` line. Raises ValueError or TypeError for one of another shape."""
     *head, usage, attempts = fields[1:]
     if not all(map(isinstance, head, _REQUEST_SHAPE)) or not all(isinstance(count, int) for count in usage):
         raise ValueError("not a request's line")

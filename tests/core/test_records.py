@@ -100,7 +100,24 @@ def test_an_upstreams_prose_is_clipped():
     assert len(parse_line(bench_line(1, "m", "r", None, "x" * 9_000, 9.0))[5]) == 2_000
 
 
-@pytest.mark.parametrize("line", [b"", b"{", b'["request", "r-1"', b"[]", b"{}", b"3", b"null", b"\0\0\0", b"\xff"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b'["request", "r-1"',
+        b"[]",
+        b"{}",
+        b"3",
+        b"null",
+        b"\0\0\0",
+        b"\xff",
+        b"[[1], 2]",
+        b'["bench", 1]',
+        b'["dead", {}, "t", 1]',
+        b'["release", 1, 2, 3]',
+    ],
+)
 def test_a_torn_line_is_refused(line):
     with pytest.raises(ValueError):
         parse_line(line)
