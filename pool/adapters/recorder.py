@@ -217,7 +217,7 @@ def _add_to_keys(session: Session, records: list[RequestRecord]) -> None:
 
 
 _KEY_TALLY = ("more_requests", "more_successes", "more_errors", "more_tokens", "used_at")
-_KEYS = tables.Key.__table__
+_KEYS: Any = tables.Key.__table__
 _ADD_TO_KEY = (
     update(_KEYS)
     .where(_KEYS.c.id == bindparam("at_key"))
