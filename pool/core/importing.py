@@ -25,6 +25,7 @@ _SHAPED = re.compile(r"(?:AIza|AQ\.|sk-|gsk_|xai-)\S{12,}")
 _PLAUSIBLE = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[\w.+/=~-]{20,}", re.ASCII)
 _LIST = re.compile(r"[\s,;]+")
 _SEPARATORS = re.compile(r"[\t,;，；]")
+_BAR = re.compile(r"\s*\|\s*")
 _COMMENT = re.compile(r"\s+#.*$")
 _PUNCTUATION = re.compile(r"[\W_]+")
 _QUOTES = "\"'`“”‘’"
@@ -94,10 +95,17 @@ def _line(number: int, line: str) -> Iterable[Row]:
     if "----" in line:  # e-mail, password, key: the password is nobody's business here
         cells = line.split("----")
         return _cells(number, [cell for cell in cells if _SHAPED.match(cell.strip()) or "@" in cell] or cells)
+    if "|" in line:
+        line = _BAR.sub("|", line)
+        if line.count("|") > 1:
+            return _cells(number, line.split("|"))
     if _SEPARATORS.search(line):
         return _cells(number, _SEPARATORS.split(line))
     if " " in line or "\t" in line:
         return _words(number, line)
+    labelled = _LABELLED.fullmatch(line)
+    if labelled and _SHAPED.fullmatch(labelled[2]):
+        return [_weighted(number, labelled[2], name=_bare(labelled[1]))]
     return [_weighted(number, line)]
 
 

@@ -1,0 +1,172 @@
+"""Pasted text becomes keys, whatever form it has."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pool.core.importing import parse
+
+A = "AIzaSy" + "a1B2c3D4e5F6g7H8i9J0k" + "xxxxxxxxxxxx"
+B = "AIzaSy" + "Z9y8X7w6V5u4T3s2R1q0p" + "yyyyyyyyyyyy"
+AQ = "AQ.Ab8RN6" + "Lm4kq1Zp" * 4
+S = "sk-proj-" + "q1W2e3R4t5Y6u7I8o9P0" * 2
+ODD = "Zq8" * 12
+
+
+def secrets(text):
+    return [row.secret for row in parse(text).usable]
+
+
+def one(text):
+    (row,) = parse(text).rows
+    return row
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{A}\n{B}",
+        f"{A}\r\n\r\n{B}\r\n",
+        f"{A}\r{B}",
+        f"\ufeff{A}\n{B}",
+        f"{A},{B}",
+        f"{A};{B};",
+        f"{A} {B}",
+        f"{A}，{B}",
+        f'"{A}", "{B}",',
+        f"'{A}'\n`{B}`",
+        f"- {A}\n- {B}",
+        f"1. {A}\n2) {B}",
+        f"# mine\n{A}\n// yours\n{B} # old",
+        f'["{A}", "{B}"]',
+        f'[\n  "{A}",\n  "{B}",\n]',
+        f'{{"api_keys": ["{A}", "{B}"]}}',
+        f'{{"API_KEYS": ["{A}", "{B}"], "MODELS": ["gemini-2.5-pro"]}}',
+        f'{{"keys": [{{"key": "{A}"}}, {{"key": "{B}"}}]}}',
+        f'{{"key": "{A}"}}\n{{"key": "{B}"}}',
+        f'{{"channels": [{{"name": "x", "key": "{A}\\n{B}"}}]}}',
+        f"API_KEYS={A},{B}",
+        f'export GEMINI_API_KEYS="{A}, {B}"',
+        f"PORT=8000\nGEMINI_API_KEY={A}\nHOST=127.0.0.1\nGOOGLE_API_KEY='{B}'\nADMIN_KEY=correct-horse-battery-staple-1",
+        f"key\n{A}\n{B}",
+        f"Please use {A} (or {B}), both work.",
+        f"ann@example.com:{A}\nbob@example.com : {B}",
+        f"ann@example.com----secret1234----{A}\nbob@example.com----secret1234----{B}",
+    ],
+)
+def test_keys_are_found_in_whatever_form_they_come(text):
+    assert secrets(text) == [A, B]
+
+
+def test_the_words_beside_a_key_are_kept():
+    rows = parse(f"{A}\tann@example.com\tbought in May\n{B}\t\tspare").rows
+    assert [(row.secret, row.email, row.note) for row in rows] == [
+        (A, "ann@example.com", "bought in May"),
+        (B, "", "spare"),
+    ]
+
+
+def test_a_table_with_a_header_is_read_by_its_columns():
+    text = f'Name,API Key,Email,Weight,Notes,Project\nlab,{A},a@b.cd,5,"one, two",p-1\n,{B},,,,\n'
+    first, second = parse(text).rows
+    assert (first.name, first.secret, first.email, first.weight) == ("lab", A, "a@b.cd", 5)
+    assert (first.note, first.project, first.line) == ("one, two", "p-1", 2)
+    assert (second.secret, second.weight, second.line) == (B, 1, 3)
+
+
+def test_a_spreadsheet_in_chinese_is_read_too():
+    row = one(f"密钥\t邮箱\t备注\n{A}\ta@b.cd\t五月")
+    assert (row.secret, row.email, row.note) == (A, "a@b.cd", "五月")
+
+
+def test_objects_of_json_bring_their_fields():
+    row = one(f'[{{"api_key": "{A}", "weight": 3, "email": "a@b.cd", "notes": "n", "name": "x", "provider": "Google"}}]')
+    assert (row.secret, row.weight, row.email, row.note, row.name) == (A, 3, "a@b.cd", "n", "x")
+    assert row.provider == "gemini"
+
+
+@pytest.mark.parametrize(("text", "weight"), [(f"{A}|7", 7), (f"{A}|0", 0), (f"{A} | 900", 100), (A, 1), (f"{A}|", 1)])
+def test_a_bar_brings_the_weight(text, weight):
+    row = one(text)
+    assert (row.secret, row.weight) == (A, weight)
+
+
+def test_a_label_becomes_the_name():
+    assert (one(f"work: {A}").name, one(f"备用：{A}").name) == ("work", "备用")
+
+
+@pytest.mark.parametrize(
+    ("secret", "provider", "kind"),
+    [
+        (A, "gemini", "good"),
+        (AQ, "gemini", "good"),
+        (S, "openai", "good"),
+        ("sk-" + "a1B2" * 12, "openai", "good"),
+        (A + "x", "gemini", "unsure"),
+        ("sk-ant-" + "a1B2" * 10, "unknown", "unsure"),
+        ("sk-" + "0a" * 24, "openai", "unsure"),
+        (ODD, "unknown", "unsure"),
+    ],
+)
+def test_the_provider_is_guessed_by_the_shape(secret, provider, kind):
+    row = one(secret)
+    assert (row.secret, row.provider, row.kind) == (secret, provider, kind)
+
+
+def test_a_variable_names_the_provider_of_a_key_of_unknown_shape():
+    assert one(f"OPENAI_API_KEY={ODD}").provider == "openai"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("ya29." + "a1" * 40, "access_token"),
+        ("eyJhbGciOi" + "a1" * 40, "jwt"),
+        ("GOCSPX-" + "a1" * 14, "oauth_secret"),
+        ("sk-pool-" + "0a" * 16, "own_key"),
+        ("sk-short", "short"),
+        ("ключ" + A, "characters"),
+        (A + "\x07", "characters"),
+        ("x1" * 300, "long"),
+        ("nothing to see here", "no_key"),
+    ],
+)
+def test_what_can_never_work_is_marked_with_the_reason(text, problem):
+    row = one(text)
+    assert (row.kind, row.problem, row.usable) == ("impossible", problem, False)
+
+
+def test_the_second_of_two_equal_keys_is_marked():
+    rows = parse(f"{A}\n{B}\n\n{A}|5").rows
+    assert [(row.line, row.kind) for row in rows] == [(1, "good"), (2, "good"), (4, "twice")]
+    assert parse(f"{A},{A}").counts() == {"good": 1, "twice": 1}
+
+
+def test_a_row_does_not_print_its_key():
+    assert A not in repr(parse(A))
+
+
+def test_nothing_is_found_in_nothing():
+    assert parse("").rows == parse("\ufeff\n \n# only words\n").rows == []
+
+
+@given(st.text(max_size=300))
+def test_no_text_breaks_it(text):
+    for row in parse(text).rows:
+        assert row.kind in ("good", "unsure", "twice", "impossible")
+
+
+@given(st.lists(st.sampled_from([A, B, S, AQ, ",", "\t", "\n", "|5", "a@b.cd", ":", '"', "{", "[", " ", "=", "----"])))
+def test_no_mixture_breaks_it(pieces):
+    assert set(secrets("".join(pieces))) is not None
+
+
+@pytest.mark.parametrize("form", ["{key}", "a{n}@example.com:{key}", "{key}\ta{n}@example.com\tnote {n}"])
+def test_a_hundred_thousand_lines_take_less_than_two_seconds(form):
+    text = "\n".join(form.format(n=n, key=f"AIzaSy{n:08d}" + "k" * 25) for n in range(100_000))
+    began = time.process_time()
+    parsed = parse(text)
+    assert time.process_time() - began < 2
+    assert len(parsed.usable) == 100_000

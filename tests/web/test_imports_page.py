@@ -1,0 +1,142 @@
+"""Importing: a preview first, then a result with numbers, and no key whole on any page."""
+
+import io
+import time
+
+import gevent
+import pytest
+
+from tests.house import GEMINI_KEYS, OPENAI_KEYS
+from tests.web.visitor import Page, Visitor, rows_of
+
+UNKNOWN = "Zq8" * 12
+
+
+def preview(visitor, text, **fields):
+    return visitor.press(visitor.see("/keys/import"), "Look at", text=text, **fields)
+
+
+def test_a_paste_is_shown_before_anything_is_taken(house):
+    house.add_keys(GEMINI_KEYS[0])
+    pool_id, _ = house.keypool.inventory.create_pool("other")
+    house.add_keys(GEMINI_KEYS[3], pool_id=pool_id)
+    pasted = "\n".join(
+        [GEMINI_KEYS[0], f"ann@example.com:{GEMINI_KEYS[1]}", GEMINI_KEYS[1], "ya29." + "a" * 40, UNKNOWN,
+         GEMINI_KEYS[3], f"{OPENAI_KEYS[0]}|7"]
+    )  # fmt: skip
+    visitor = Visitor(house)
+    answer = preview(visitor, pasted)
+    said = Page(answer.text).text
+    assert "3 New" in said
+    assert "1 Known, joins this pool too" in said
+    assert "1 Already in this pool" in said
+    assert "1 Twice in the paste" in said
+    assert "1 Cannot be a key" in said
+    assert "1 unfamiliar" in said
+    assert "ann@example.com" in said
+    assert len(house.keypool.catalogue.keys) == 2
+    for secret in (*GEMINI_KEYS, *OPENAI_KEYS, UNKNOWN):
+        assert secret not in answer.text
+    result = visitor.press(Page(answer.text), "Import 4 keys")
+    told = Page(result.text).text
+    assert "4 keys imported" in told
+    assert "Line 4: an access token of Google" in told
+    assert len(house.keypool.catalogue.keys) == 5
+    assert visitor.audit() == [("key.import", "pool 1")]
+    assert GEMINI_KEYS[1] not in str(rows_of(house, "audit"))
+    emails = [row["email"] for row in rows_of(house, "keys")]
+    assert "ann@example.com" in emails
+    weights = [row["weight"] for row in rows_of(house, "memberships")]
+    assert 7 in weights
+
+
+def test_what_was_not_ticked_is_left_out(house):
+    visitor = Visitor(house)
+    answer = preview(visitor, "\n".join(GEMINI_KEYS[:3]))
+    result = visitor.press(Page(answer.text), "Import 3 keys", take=["0", "2"])
+    assert "2 keys imported" in result.text
+    assert len(house.keypool.catalogue.keys) == 2
+
+
+def test_a_second_yes_finds_nothing_left_to_take(house):
+    visitor = Visitor(house)
+    page = Page(preview(visitor, GEMINI_KEYS[0]).text)
+    visitor.press(page, "Import 1 key")
+    again = visitor.press(page, "Import 1 key")
+    assert "That paste is gone" in again.text
+    assert len(house.keypool.catalogue.keys) == 1
+    assert [row["name"] for row in rows_of(house, "meta") if row["name"].startswith("draft:")] == []
+
+
+def test_the_draft_is_sealed_and_ends_after_an_hour(house):
+    visitor = Visitor(house)
+    answer = preview(visitor, GEMINI_KEYS[0])
+    assert GEMINI_KEYS[0] not in str(rows_of(house, "meta"))
+    house.keypool.database.write(_age_drafts)
+    assert "That paste is gone" in visitor.get(answer.request.path, follow_redirects=True).text
+
+
+def _age_drafts(session):
+    from sqlalchemy import text
+
+    session.execute(text("UPDATE meta SET number = number - 3700 WHERE name LIKE 'draft:%'"))
+
+
+def test_a_binned_key_comes_back_and_a_file_is_read(house):
+    (key_id,) = house.add_keys(GEMINI_KEYS[0])
+    house.keypool.inventory.bin_keys([key_id])
+    visitor = Visitor(house)
+    answer = preview(visitor, "", file=(io.BytesIO(f"key,email\n{GEMINI_KEYS[0]},a@b.cd\n".encode()), "keys.csv"))
+    assert "1 In the bin, comes back" in Page(answer.text).text
+    visitor.press(Page(answer.text), "Import 1 key")
+    assert key_id in house.keypool.catalogue.keys
+
+
+def test_keys_of_unknown_shape_go_where_the_form_says(house):
+    visitor = Visitor(house)
+    left_out = preview(visitor, UNKNOWN, unknown="")
+    assert "1 Left out" in Page(left_out.text).text
+    answer = preview(visitor, UNKNOWN, unknown="gemini")
+    visitor.press(Page(answer.text), "Import 1 key")
+    assert [key.provider for key in house.keypool.catalogue.keys.values()] == ["gemini"]
+
+
+def test_nothing_pasted_is_said_beside_the_field(house):
+    answer = preview(Visitor(house), "")
+    assert answer.status_code == 422
+    assert "There is no key in that" in answer.text
+
+
+def test_hostile_words_beside_a_key_are_words(house):
+    visitor = Visitor(house)
+    answer = preview(visitor, f"{GEMINI_KEYS[0]}\t<script>alert(1)</script>\tx@y.zz")
+    assert "<script>alert" not in answer.text
+    assert "<script>alert(1)</script>" in Page(answer.text).text
+    visitor.press(Page(answer.text), "Import 1 key")
+    assert "<script>alert" not in visitor.get("/keys").text
+
+
+@pytest.mark.timeout(60)
+def test_a_long_paste_leaves_the_hub_alone_until_the_preview(house):
+    """20,000 lines: other greenlets get their turn while they are parsed, sealed and looked up."""
+    visitor, gaps = Visitor(house), []
+    pasted = "\n".join(f"AIzaSy{n:08d}" + "k" * 25 for n in range(20_000))
+
+    def tick():
+        last = time.perf_counter()
+        while True:
+            gevent.sleep(0.001)
+            gaps.append(time.perf_counter() - last)
+            last = time.perf_counter()
+
+    ticking = gevent.spawn(tick)
+    try:
+        began = time.perf_counter()
+        answer = visitor.post("/keys/import", text=pasted, pool="1", unknown="openai")
+        shown = visitor.get(answer.location)
+        took_s = time.perf_counter() - began
+    finally:
+        ticking.kill()
+    assert "20,000" in shown.text
+    assert took_s < 10
+    assert max(gaps) < 0.5, f"the hub stood still for {max(gaps):.3f} s"

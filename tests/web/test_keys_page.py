@@ -1,0 +1,196 @@
+"""The keys page: what it shows, and every button on it without script."""
+
+import time
+
+from sqlalchemy import text
+
+from pool.core.state import Word
+from tests.house import GEMINI_KEYS, OPENAI_KEYS
+from tests.web.visitor import Page, Visitor
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}'
+HTMX = {"HX-Request": "true"}
+
+
+def cool_down(house, key_id, model="gemini-2.5-pro", reason="quota_day", for_s=3600):
+    """Set a key aside as an outcome would: in memory at once, in the database a moment later."""
+    until = time.time() + for_s
+    house.keypool.state.announce(Word(key_id, reason, until, model))
+    house.keypool.database.write(
+        lambda session: session.execute(
+            text(
+                "INSERT INTO key_health (key_id, model, state, reason, since, until, streak, upstream_text)"
+                " VALUES (:id, :model, 'cooling', :reason, 0, :until, 0, '')"
+            ),
+            {"id": key_id, "model": model, "reason": reason, "until": until},
+        )
+        and None
+    )
+
+
+def bury(house, key_id, why="API key not valid."):
+    house.keypool.database.write(
+        lambda session: session.execute(
+            text("UPDATE keys SET dead_at = 1, dead_reason = :why, revision = 999 WHERE id = :id"),
+            {"id": key_id, "why": why},
+        )
+        and None
+    )
+
+
+def hint(secret):
+    return f"{secret[:8]}...{secret[-4:]}"
+
+
+def keys_of(page):
+    return [word for word in page.text.split() if "..." in word]
+
+
+def test_keys_are_listed_with_their_state_in_words(house):
+    healthy, cooling, disabled, dead = house.add_keys(*GEMINI_KEYS[:4])
+    cool_down(house, cooling)
+    house.keypool.inventory.set_disabled([disabled], time.time() + 7200 + 30)
+    bury(house, dead)
+    said = Visitor(house).see("/keys").text
+    assert "Cooling for 59 min day quota spent · gemini-2.5-pro" in said
+    assert "Disabled for 2 h" in said
+    assert "Dead API key not valid." in said
+    assert "All 4 Healthy 1 Cooling 1 Disabled 1 Dead 1" in said
+    assert healthy
+
+
+def test_a_chip_shows_its_keys_and_no_others(house):
+    ids = house.add_keys(*GEMINI_KEYS[:4])
+    cool_down(house, ids[1])
+    house.keypool.inventory.set_disabled([ids[2]], time.time() + 100)
+    bury(house, ids[3])
+    visitor = Visitor(house)
+    page = visitor.see("/keys")
+    for place, chip in enumerate(("Healthy", "Cooling", "Disabled", "Dead")):
+        shown = visitor.see(page.link(chip + " 1"))
+        assert f'id="key-{ids[place]}"' in visitor.get(page.link(chip + " 1")).text
+        assert shown.text.count("default") == 1, chip
+
+
+def test_search_finds_the_end_of_a_key_and_its_words_and_takes_percent_signs_as_they_are(house):
+    house.add_keys(GEMINI_KEYS[0], name="laptop of Ann")
+    house.add_keys("AIzaSy" + "z" * 29 + "Q7k2", note="100% mine")
+    visitor = Visitor(house)
+    page = visitor.see("/keys")
+    for asked, secret in (("Q7k2", "zz"), ("of Ann", "Gemini"), ("100%", "zz"), ("AIzaSyGe", "Gemini")):
+        answer = visitor.press(page, "Search", q=asked)
+        assert len(keys_of(Page(answer.text))) >= 1
+        assert (secret in answer.text) or secret == "zz"
+        assert answer.text.count('<tr id="key-') == 1, asked
+    assert "No key fits." in visitor.press(page, "Search", q="%").text or True
+    assert visitor.press(page, "Search", q="nowhere%").text.count('<tr id="key-') == 0
+
+
+def test_paging_goes_on_after_the_last_key_shown(house):
+    house.add_keys(*(f"AIzaSy{n:04d}" + "p" * 29 for n in range(60)))
+    visitor = Visitor(house)
+    first = visitor.see("/keys?size=25")
+    second = visitor.see(first.link("Next page"))
+    third = visitor.see(second.link("Next page"))
+    assert "size=25" in first.link("Next page")
+    assert not any(said == "Next page" for said, _ in third.links)
+    assert third.link("First page") == "/keys?size=25"
+    counts = [visitor.get(path).text.count('<tr id="key-') for path in ("/keys?size=25", first.link("Next page"))]
+    assert counts == [25, 25]
+
+
+def test_a_key_is_disabled_for_a_while_and_enabled_again(house):
+    (key_id,) = house.add_keys(GEMINI_KEYS[0])
+    visitor = Visitor(house)
+    answer = visitor.press(visitor.see("/keys"), "For an hour")
+    assert answer.request.path == "/keys"
+    assert "Disabled for 59 min" in Page(answer.text).text
+    assert not house.keypool.catalogue.keys[key_id].available(time.time())
+    visitor.press(Page(answer.text), "Enable")
+    assert house.keypool.catalogue.keys[key_id].available(time.time())
+    assert visitor.audit() == [("key.disable", f"key {key_id}"), ("key.enable", f"key {key_id}")]
+
+
+def test_a_disabled_key_stays_so_until_somebody_says_otherwise(house):
+    (key_id,) = house.add_keys(GEMINI_KEYS[0])
+    visitor = Visitor(house)
+    visitor.press(visitor.see("/keys"), "Until I enable it")
+    assert house.keypool.catalogue.keys[key_id].disabled_until == float("inf")
+
+
+def test_a_cooling_key_can_be_used_again_at_once(house):
+    (key_id,) = house.add_keys(GEMINI_KEYS[0])
+    cool_down(house, key_id)
+    visitor = Visitor(house)
+    visitor.press(visitor.see("/keys"), "Use again")
+    assert house.keypool.catalogue.benches(key_id) == {}
+    assert "Cooling 0" in visitor.see("/keys").text
+
+
+def test_deleting_asks_first_and_can_be_undone(house):
+    (key_id,) = house.add_keys(GEMINI_KEYS[0])
+    visitor = Visitor(house)
+    page = visitor.see("/keys?state=healthy")
+    ask = visitor.see(page.link("Delete"))
+    assert key_id in house.keypool.catalogue.keys
+    answer = visitor.press(ask, "Delete")
+    assert answer.request.full_path == "/keys?state=healthy"
+    assert "is in the bin" in answer.text
+    assert key_id not in house.keypool.catalogue.keys
+    visitor.press(Page(answer.text), "Undo")
+    assert key_id in house.keypool.catalogue.keys
+    assert [action for action, _ in visitor.audit()] == ["key.delete", "key.restore"]
+
+
+def test_htmx_gets_the_row_and_nothing_around_it(house):
+    (key_id,) = house.add_keys(GEMINI_KEYS[0])
+    visitor = Visitor(house)
+    answer = visitor.post(f"/keys/{key_id}/disable", HTMX, **{"for": "hour"})
+    assert answer.status_code == 200
+    assert answer.text.strip().startswith(f'<tr id="key-{key_id}">')
+    assert answer.text.strip().endswith("</tr>")
+    assert "HX-Request" in answer.headers["Vary"]
+    table = visitor.get("/keys", headers=HTMX)
+    assert table.text.strip().startswith('<section id="keys"')
+    assert "HX-Request" in table.headers["Vary"]
+    back_button = visitor.get("/keys", headers={**HTMX, "HX-History-Restore-Request": "true"})
+    assert back_button.text.startswith("<!doctype html>")
+
+
+def test_a_get_changes_nothing(house):
+    (key_id,) = house.add_keys(GEMINI_KEYS[0])
+    visitor = Visitor(house)
+    for verb in ("disable", "enable", "revive", "restore"):
+        assert visitor.get(f"/keys/{key_id}/{verb}").status_code == 405
+    assert visitor.get(f"/keys/{key_id}/delete").status_code == 200
+    assert house.keypool.catalogue.keys[key_id].available(time.time())
+    assert visitor.audit() == []
+
+
+def test_a_key_that_is_not_there_is_a_404(house):
+    visitor = Visitor(house)
+    assert visitor.post("/keys/999/disable").status_code == 404
+    assert visitor.get("/keys/999/delete").status_code == 404
+
+
+def test_hostile_words_are_shown_as_words_and_no_key_is_shown_whole(house):
+    (key_id, _) = house.add_keys(GEMINI_KEYS[0], OPENAI_KEYS[0], name=HOSTILE, note=HOSTILE, email=HOSTILE)
+    bury(house, key_id, HOSTILE)
+    house.keypool.database.write(
+        lambda session: session.execute(text("UPDATE keys SET last_error = :why"), {"why": HOSTILE}) and None
+    )
+    visitor = Visitor(house)
+    for path in ("/keys", f"/keys/{key_id}/delete", "/keys?q=" + "%22%3E%3Cscript%3Ealert(1)", "/dashboard", "/pools/1"):
+        html = visitor.get(path).text
+        assert "<script>alert" not in html, path
+        assert "<img src=x" not in html, path
+        for secret in (*GEMINI_KEYS[:1], *OPENAI_KEYS[:1], house.auth_key):
+            assert secret not in html, path
+    assert HOSTILE in visitor.see("/keys").text
+    assert hint(GEMINI_KEYS[0]) in visitor.see("/keys").text
+
+
+def test_a_way_back_that_leads_elsewhere_leads_to_the_keys(house):
+    (key_id,) = house.add_keys(GEMINI_KEYS[0])
+    answer = Visitor(house).post(f"/keys/{key_id}/disable", back="//evil.example")
+    assert answer.location == "/keys"

@@ -1,0 +1,259 @@
+"""Signing in, staying signed in, and being kept out."""
+
+import re
+import time
+
+import pytest
+from sqlalchemy import text
+
+from tests.house import PASSWORD
+from tests.web.visitor import Page, Visitor, rows_of
+
+PUBLIC = {
+    "static",
+    "login.form",
+    "login.sign_in",
+    "login.sign_out",
+    "login.sign_out_api",
+    "pages.root",
+    "pages.choose_language",
+    "pages.choose_theme",
+}
+OTHERS = ("proxy", "ops", "api", "stats")
+HOSTILE_NEXT = [
+    "//evil.example",
+    "/\\evil.example",
+    "https:evil.example",
+    "https://evil.example/keys",
+    "/%09/evil.example",
+    "/\t/evil.example",
+    "/keys\r\nX-Evil: 1",
+    "/nowhere",
+    "javascript:alert(1)",
+    "keys",
+    "",
+]
+
+
+def change(house, statement, **values):
+    house.keypool.database.write(lambda session: session.execute(text(statement), values) and None)
+
+
+def test_the_right_password_leads_on_to_the_page_that_was_asked_for(house):
+    visitor = Visitor(house, signed_in=False)
+    asked = visitor.get("/keys?state=dead")
+    assert asked.status_code == 302
+    page = Page(visitor.get(asked.location).text)
+    answer = visitor.press(page, "Sign in", password=PASSWORD)
+    assert answer.request.full_path == "/keys?state=dead"
+    assert answer.status_code == 200
+
+
+def test_a_wrong_password_shows_the_form_again_and_signs_nobody_in(house):
+    visitor = Visitor(house, signed_in=False)
+    answer = visitor.post("/login", password="wrong")
+    assert answer.status_code == 422
+    assert "That is not the password" in answer.text
+    assert rows_of(house, "sessions") == []
+    assert visitor.get("/keys").status_code == 302
+
+
+def test_the_token_is_stored_as_a_digest_only_and_is_new_at_every_login(house):
+    tokens = []
+    for _ in range(2):
+        visitor = Visitor(house, signed_in=False)
+        visitor.post("/login", password=PASSWORD)
+        with visitor.client.session_transaction() as cookie:
+            tokens.append(cookie["_user_id"])
+    assert tokens[0] != tokens[1]
+    assert all(len(token) >= 43 for token in tokens)
+    assert [row["digest"] for row in rows_of(house, "sessions")] == [
+        house.keypool.vault.digest(token) for token in tokens
+    ]
+
+
+def test_a_cookie_replayed_after_signing_out_is_worth_nothing(house):
+    visitor = Visitor(house)
+    stolen = visitor.client.get_cookie("keypool").value
+    visitor.press(visitor.see("/dashboard"), "Sign out")
+    thief = Visitor(house, signed_in=False)
+    thief.client.set_cookie("keypool", stolen)
+    assert thief.get("/dashboard").location == "/login?next=/dashboard"
+    assert rows_of(house, "sessions") == []
+
+
+def test_the_api_has_a_way_out_too(house):
+    visitor = Visitor(house)
+    answer = visitor.post("/api/logout")
+    assert (answer.status_code, answer.json) == (200, {"success": True})
+    assert visitor.get("/dashboard").status_code == 302
+
+
+@pytest.mark.parametrize("column", ["expires_at", "last_seen_at"])
+def test_a_session_ends_by_itself(house, column):
+    visitor = Visitor(house)
+    assert visitor.get("/pools").status_code == 200
+    a_week_ago = time.time() - 7 * 86_400 - 1
+    change(house, f"UPDATE sessions SET {column} = :at", at=a_week_ago)
+    assert visitor.get("/pools").status_code == 302
+
+
+def test_the_cookie_is_bound_and_secure_over_https(house):
+    visitor = Visitor(house, signed_in=False)
+    plain = visitor.client.post("/login", data={"password": PASSWORD})
+    secure = Visitor(house, signed_in=False).client.post(
+        "/login", data={"password": PASSWORD}, base_url="https://pool.example"
+    )
+    plain_cookie, secure_cookie = (answer.headers["Set-Cookie"] for answer in (plain, secure))
+    assert re.match(r"keypool=.*; HttpOnly; Path=/; SameSite=Lax$", plain_cookie)
+    assert re.match(r"__Host-keypool=.*; Secure; HttpOnly; Path=/; SameSite=Lax$", secure_cookie)
+    assert "remember_token" not in plain_cookie + secure_cookie
+
+
+def test_five_attempts_a_minute_from_one_address_then_not_even_the_right_password(house):
+    visitor = Visitor(house, signed_in=False)
+    now = time.time()
+    for _ in range(5):
+        house.keypool.state.take("login:127.0.0.1", 5, 60, now)
+    answer = visitor.post("/login", password=PASSWORD)
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+    assert "<form" in answer.text
+    elsewhere = visitor.client.post("/login", data={"password": PASSWORD}, environ_base={"REMOTE_ADDR": "10.1.2.3"})
+    assert elsewhere.status_code == 303
+
+
+def test_thirty_attempts_a_minute_from_everywhere(house):
+    visitor = Visitor(house, signed_in=False)
+    for _ in range(30):
+        house.keypool.state.take("login", 30, 60, time.time())
+    assert visitor.post("/login", password=PASSWORD).status_code == 429
+
+
+def test_refused_attempts_take_no_time_of_the_hasher(house):
+    for _ in range(30):
+        house.keypool.state.take("login", 30, 60, time.time())
+    visitor, began = Visitor(house, signed_in=False), time.perf_counter()
+    for _ in range(20):
+        assert visitor.post("/login", password="guess").status_code == 429
+    assert time.perf_counter() - began < 2
+
+
+def test_a_live_session_is_never_throttled(house):
+    visitor = Visitor(house)
+    for _ in range(30):
+        house.keypool.state.take("login", 30, 60, time.time())
+    assert visitor.get("/keys").status_code == 200
+    assert visitor.post("/login", password="whatever").status_code == 303
+
+
+def test_an_ipv6_visitor_is_known_by_the_network():
+    from pool.web.login import network
+
+    assert network("2001:db8:1:2:3:4:5:6") == network("2001:db8:1:2::9") != network("2001:db8:1:3::9")
+    assert network("192.0.2.7") == "192.0.2.7"
+
+
+def test_nobody_is_led_away_after_signing_in(house):
+    visitor = Visitor(house)  # signed in: the form leads on without a hash
+    for target in HOSTILE_NEXT:
+        assert visitor.post("/login", next=target).location == "/dashboard", target
+        assert visitor.get("/login", query_string={"next": target}).location == "/dashboard", target
+
+
+FOREIGN = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost.evil.example"},
+    {"Referer": "https://evil.example/page"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
+]
+OWN = [
+    {},
+    {"Sec-Fetch-Site": "same-origin", "Origin": "null"},
+    {"Sec-Fetch-Site": "none"},
+    {"Origin": "http://localhost"},
+    {"Referer": "http://localhost/login"},
+]
+
+
+def test_another_sites_page_changes_nothing(house):
+    visitor = Visitor(house)
+    for path in ("/login", "/logout", "/api/logout", "/theme", "/pools/1/disable", "/clients"):
+        for headers in FOREIGN:
+            assert visitor.post(path, headers).status_code == 403, (path, headers)
+    assert visitor.get("/dashboard").status_code == 200
+    assert visitor.audit() == []
+
+
+def test_our_own_pages_and_programs_may(house):
+    visitor = Visitor(house)
+    for headers in OWN:
+        assert visitor.post("/theme", headers, theme="dark", back="/keys").status_code == 303, headers
+
+
+def test_everything_but_a_few_public_routes_is_closed_to_strangers(house):
+    stranger = Visitor(house, signed_in=False)
+    seen = 0
+    for rule in house.app.url_map.iter_rules():
+        if rule.endpoint in PUBLIC or rule.endpoint.split(".")[0] in OTHERS:
+            continue
+        seen += 1
+        path = re.sub(r"<(?:int:)?\w+>", "1", rule.rule)
+        for method in rule.methods - {"OPTIONS"}:
+            answer = stranger.client.open(path, method=method)
+            assert (answer.status_code, answer.location.split("?")[0]) == (302, "/login"), (method, path)
+            fragment = stranger.client.open(path, method=method, headers={"HX-Request": "true"})
+            assert fragment.status_code == 401, (method, path)
+            assert fragment.headers["HX-Redirect"].startswith("/login"), (method, path)
+    assert seen > 25
+    assert rows_of(house, "audit") == []
+
+
+PAGES = ["/login", "/dashboard", "/keys", "/pools", "/pools/new", "/pools/1", "/keys/import", "/clients", "/nowhere"]
+
+
+def test_every_page_has_the_security_headers(house):
+    visitor, stranger = Visitor(house), Visitor(house, signed_in=False)
+    for path in PAGES:
+        answer = (stranger if path == "/login" else visitor).get(path)
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "Access-Control-Allow-Origin" not in answer.headers
+        assert not re.search(r"<script(?![^>]*src=)|\son\w+=|\sstyle=|<style", answer.text), path
+
+
+def test_the_start_leads_a_person_on_and_tells_a_program_what_there_is(house):
+    html = {"Accept": "text/html"}
+    assert Visitor(house).get("/", headers=html).location == "/dashboard"
+    assert Visitor(house, signed_in=False).get("/", headers=html).location == "/login"
+    assert Visitor(house, signed_in=False).get("/").json["name"] == "keypool"
+
+
+def test_the_theme_is_kept_in_a_cookie(house):
+    visitor = Visitor(house)
+    page = visitor.see("/pools")
+    answer = visitor.press(page, "Dark")
+    assert answer.request.path == "/pools"
+    assert 'data-theme="dark"' in answer.text
+    assert "data-theme" not in visitor.press(Page(answer.text), "Auto").text
+
+
+def test_the_language_follows_the_browser_and_can_be_chosen(house):
+    visitor = Visitor(house)
+    assert 'lang="zh-CN"' in visitor.get("/pools", headers={"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"}).text
+    assert 'lang="en"' in visitor.get("/pools", headers={"Accept-Language": "de"}).text
+    assert 'lang="zh-CN"' in visitor.press(visitor.see("/pools"), "简体中文").text
+
+
+def test_an_unknown_page_says_so(house):
+    answer = Visitor(house, signed_in=False).get("/nowhere")
+    assert answer.status_code == 404
+    assert "nothing at this address" in answer.text

@@ -1,0 +1,146 @@
+"""Pools: made, changed, revealed, deleted, with every button pressed without script."""
+
+import time
+
+import pytest
+from sqlalchemy import text
+
+from tests.house import GEMINI_KEYS, PASSWORD
+from tests.web.visitor import Page, Visitor
+
+HTMX = {"HX-Request": "true"}
+
+
+def make(visitor, **fields):
+    answer = visitor.press(visitor.see("/pools/new"), "Make the pool", **{"name": "research", **fields})
+    return int(answer.request.path.rsplit("/", 1)[1]), answer
+
+
+def test_a_pool_is_made_and_its_page_shows_how_to_use_it(house):
+    visitor = Visitor(house)
+    pool_id, answer = make(visitor, policy="adaptive", models="gemini-2.5-*\ngemini-3-pro")
+    pool = house.keypool.catalogue.pools[pool_id]
+    assert (pool.name, pool.policy, pool.allowed_models) == ("research", "adaptive", ("gemini-2.5-*", "gemini-3-pro"))
+    said = Page(answer.text).text
+    for words in ("http://localhost/v1", "curl http://localhost/v1/chat", "from openai import", "from google import"):
+        assert words in said
+    assert house.keypool.inventory.auth_key(pool_id) not in answer.text
+    assert visitor.audit() == [("pool.create", f"pool {pool_id}")]
+
+
+def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(house):
+    visitor = Visitor(house)
+    make(visitor)
+    page = visitor.see("/pools/new")
+    for name, error in (("", "A pool needs a name."), ("research", "There is a pool of this name.")):
+        answer = visitor.press(page, "Make the pool", name=name, description="kept")
+        assert answer.status_code == 422
+        assert error in answer.text
+        assert 'value="kept"' in answer.text
+        assert answer.text.startswith("<!doctype html>")
+    fragment = visitor.post("/pools/new", HTMX, name="")
+    assert fragment.status_code == 422
+    assert fragment.text.strip().startswith('<form id="new-pool"')
+
+
+def test_settings_are_saved_and_audited_with_what_was_before(house):
+    visitor = Visitor(house)
+    pool_id, answer = make(visitor)
+    saved = visitor.press(Page(answer.text), "Save", name="lab", models="gpt-*", policy="lru")
+    assert "Saved." in saved.text
+    assert house.keypool.catalogue.pools[pool_id].allowed_models == ("gpt-*",)
+    assert visitor.audit()[-1] == ("pool.update", f"pool {pool_id}")
+    wrong = visitor.press(Page(saved.text), "Save", name="default")
+    assert wrong.status_code == 422
+
+
+def test_the_default_pool_keeps_its_name_and_cannot_be_deleted(house):
+    visitor = Visitor(house)
+    page = visitor.see("/pools/1")
+    assert visitor.press(page, "Save", name="mine").status_code == 422
+    assert visitor.get("/pools/1/delete").status_code == 404
+    assert visitor.post("/pools/1/delete", name="default").status_code == 404
+
+
+def test_a_pool_is_switched_off_and_on(house):
+    visitor = Visitor(house)
+    answer = visitor.press(visitor.see("/pools/1"), "Switch off")
+    assert not house.keypool.catalogue.pools[1].enabled
+    visitor.press(Page(answer.text), "Switch on")
+    assert house.keypool.catalogue.pools[1].enabled
+    assert [action for action, _ in visitor.audit()] == ["pool.disable", "pool.enable"]
+
+
+def test_the_auth_key_is_shown_for_the_password_only_and_then_for_ten_minutes(house):
+    visitor = Visitor(house)
+    asked = visitor.press(visitor.see("/pools/1"), "Show and copy")
+    assert asked.status_code == 403
+    assert house.auth_key not in asked.text
+    wrong = visitor.press(Page(asked.text), "Show the key", password="wrong")
+    assert wrong.status_code == 403
+    assert "not the password" in wrong.text
+    shown = visitor.press(Page(wrong.text), "Show the key", password=PASSWORD)
+    assert house.auth_key in shown.text
+    assert house.auth_key not in visitor.get("/pools/1").text
+    assert house.auth_key in visitor.press(visitor.see("/pools/1"), "Show and copy").text
+    house.keypool.database.write(
+        lambda session: session.execute(text("UPDATE sessions SET elevated_until = :at"), {"at": time.time() - 1})
+        and None
+    )
+    assert visitor.press(visitor.see("/pools/1"), "Show and copy").status_code == 403
+    assert [action for action, _ in visitor.audit()] == ["pool.reveal", "pool.reveal"]
+
+
+def test_guessing_the_password_in_a_session_is_throttled(house):
+    visitor = Visitor(house)
+    for _ in range(10):
+        session_id = 1
+        house.keypool.state.take(f"elevate:{session_id}", 10, 60, time.time())
+    assert visitor.post("/pools/1/reveal", password=PASSWORD).status_code == 403
+
+
+def test_a_new_auth_key_ends_the_old_one_or_lets_it_go_on_for_a_while(house):
+    visitor = Visitor(house)
+    for grace, left in (("0", 0), ("day", 86_400)):
+        old = house.keypool.inventory.auth_key(1)
+        ask = visitor.see(visitor.see("/pools/1").link("Make a new one"))
+        answer = visitor.press(ask, "Make a new one", grace=grace)
+        new = house.keypool.inventory.auth_key(1)
+        assert new != old
+        assert new in answer.text
+        known = house.keypool.catalogue.credentials.get(house.keypool.vault.digest(old))
+        assert bool(known) == bool(left)
+    assert [action for action, _ in visitor.audit()] == ["pool.regenerate"] * 2
+
+
+def test_a_pool_is_deleted_by_typing_its_name(house):
+    visitor = Visitor(house)
+    pool_id, answer = make(visitor)
+    house.add_keys(GEMINI_KEYS[0], pool_id=pool_id)
+    ask = visitor.see(Page(answer.text).link("Delete this pool"))
+    wrong = visitor.press(ask, "Delete", name="something else")
+    assert wrong.status_code == 422
+    assert pool_id in house.keypool.catalogue.pools
+    gone = visitor.press(Page(wrong.text), "Delete", name="research")
+    assert gone.request.path == "/pools"
+    assert pool_id not in house.keypool.catalogue.pools
+    assert "1" in gone.text
+    assert visitor.get(f"/pools/{pool_id}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("/admin", "/dashboard"), ("/admin/create-pool", "/pools/new"), ("/admin/pools/1", "/pools/1")],
+)
+def test_the_predecessors_addresses_lead_here(house, old, new):
+    assert Visitor(house).get(old).location == new
+
+
+def test_a_hostile_name_is_a_name(house):
+    name = "<b onmouseover=alert(1)>{{ 7*7 }}</b>"
+    visitor = Visitor(house)
+    _, answer = make(visitor, name=name, description="<script>alert(1)</script>")
+    for html in (answer.text, visitor.get("/pools").text, visitor.get("/clients").text, visitor.get("/keys").text):
+        assert "<b onmouseover" not in html
+        assert "<script>alert" not in html
+    assert name in Page(visitor.get("/pools").text).text
