@@ -1,0 +1,171 @@
+"""What the operator owns, in SQL and in memory at once: every change is written, then taken over by the catalogue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from secrets import token_hex
+from typing import Any
+
+import gevent
+from gevent.lock import RLock
+
+from pool.adapters.database import Database
+from pool.adapters.vault import Vault
+from pool.core.catalogue import Catalogue
+from pool.core.keys import FOREVER, Key
+from pool.core.rotation import Member
+
+from . import keys, pools, reading
+from .keys import NewKey, Taken
+
+__all__ = ["Inventory", "NewKey", "Taken"]
+
+PIECE = 2_000
+"""Rows taken over between two yields of the hub."""
+
+
+class Inventory:
+    """The one writer of pools, keys, memberships and client keys."""
+
+    def __init__(
+        self, database: Database, vault: Vault, catalogue: Catalogue, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._catalogue = catalogue
+        self._clock = clock
+        self._listeners: list[Callable[[], None]] = []
+        self._refreshing = RLock()
+
+    def on_change(self, hear: Callable[[], None]) -> None:
+        """Call `hear` after the catalogue took over a change."""
+        self._listeners.append(hear)
+
+    def load(self) -> None:
+        """Fill the empty catalogue, with what is known against keys."""
+        self.refresh()
+        now = self._clock()
+        for key_id, model, reason, until in self._database.read(reading.health, now):
+            self._catalogue.bench(key_id, reason, FOREVER if until is None else until, model)
+
+    def refresh(self) -> None:
+        """Take over what changed since the last time."""
+        with self._refreshing:
+            self._refresh()
+        for hear in self._listeners:
+            hear()
+
+    def _refresh(self) -> None:
+        catalogue, now = self._catalogue, self._clock()
+        few = self._database.read(reading.few, self._vault)
+        catalogue.providers = few.providers
+        catalogue.keep_pools(few.pools)
+        catalogue.credentials = few.credentials
+        known = catalogue.revision
+        newest = few.revision
+        for rows in self._pages(reading.keys_since, known, newest):
+            for row in rows:
+                if row[-1]:
+                    catalogue.drop_key(row[0])
+                else:
+                    catalogue.put_key(reading.key(row, self._vault), now)
+        for rows in self._pages(reading.members_since, known, newest):
+            for pool_id, key_id, weight, tier, seated in rows:
+                if seated and pool_id in catalogue.pools and key_id in catalogue.keys:
+                    catalogue.put_member(pool_id, Member(key_id, weight, tier), now)
+                else:
+                    catalogue.drop_member(pool_id, key_id)
+        catalogue.drop_rotations()
+        catalogue.revision = newest
+
+    def _pages(self, query: Callable[..., Any], known: int, newest: int) -> Iterator[Sequence[Any]]:
+        after: tuple[int, int] = (0, 0)
+        while rows := self._database.read(query, known, newest, after, PIECE):
+            yield rows
+            after = (rows[-1][0], rows[-1][1]) if query is reading.members_since else (rows[-1][0], 0)
+            gevent.sleep(0)
+
+    def unseal(self, key: Key) -> str:
+        """The key itself; decrypted once, then kept."""
+        if key.secret is None:
+            key.secret = self._vault.decrypt(key.sealed)
+        return key.secret
+
+    def found(self, urls: dict[str, str]) -> None:
+        """Make what must exist: the built-in providers (at the URLs given) and the pool `default`."""
+        self._database.write(pools.found, self._vault, urls, self._clock())
+
+    def merge_environment(self, secrets: Iterable[tuple[str, str]], proxy_key: str | None) -> None:
+        """Keys of the environment join the pool `default`; one that was disabled or deleted here stays so."""
+        given = [NewKey(provider, secret) for provider, secret in secrets]
+        pool_id = self._database.read(reading.default_pool)
+        if given:
+            self._database.write(keys.add_keys, self._vault, given, pool_id, "env", "environment", self._clock())
+        self._database.write(pools.set_proxy_key, self._vault, pool_id, proxy_key, self._clock())
+
+    def add_keys(self, given: Sequence[NewKey], pool_id: int, origin: str, who: str) -> list[Taken]:
+        """Take keys into a pool, in one transaction. Known ones are linked; a binned one is restored."""
+        taken = self._database.write(keys.add_keys, self._vault, list(given), pool_id, origin, who, self._clock())
+        self.refresh()
+        return taken
+
+    def set_disabled(self, key_ids: Sequence[int], until: float | None) -> int:
+        """Disable keys until a moment (FOREVER: until somebody says otherwise), or enable them with None."""
+        count = self._database.write(keys.set_disabled, list(key_ids), until, self._clock())
+        self.refresh()
+        return count
+
+    def revive(self, key_ids: Sequence[int]) -> None:
+        """Forget what is known against keys: they are used again at once."""
+        self._database.write(keys.revive, list(key_ids))
+        for key_id in key_ids:
+            self._catalogue.release(key_id)
+        self.refresh()
+
+    def bin_keys(self, key_ids: Sequence[int]) -> int:
+        """Delete keys; the bin keeps them for seven days."""
+        count = self._database.write(keys.bin_keys, list(key_ids), self._clock())
+        self.refresh()
+        return count
+
+    def restore_keys(self, key_ids: Sequence[int]) -> int:
+        count = self._database.write(keys.restore_keys, list(key_ids))
+        self.refresh()
+        return count
+
+    def create_pool(self, name: str, **fields: Any) -> tuple[int, str]:
+        """A new pool: its id and its auth key."""
+        made = self._database.write(pools.create_pool, self._vault, name, fields, self._clock())
+        self.refresh()
+        return made
+
+    def update_pool(self, pool_id: int, **fields: Any) -> None:
+        self._database.write(pools.update_pool, pool_id, fields, self._clock())
+        self.refresh()
+
+    def regenerate_auth(self, pool_id: int, grace_s: float = 0.0) -> str:
+        """A new auth key for a pool; the old one works on for `grace_s` seconds."""
+        token = self._database.write(pools.regenerate_auth, self._vault, pool_id, grace_s, self._clock())
+        self.refresh()
+        return token
+
+    def auth_key(self, pool_id: int) -> str:
+        """A pool's auth key, as it was given out."""
+        return self._vault.decrypt(self._database.read(reading.sealed_auth, pool_id))
+
+    def delete_pool(self, pool_id: int) -> None:
+        """Unlink its keys; those left in no pool go to `default`. Raises ValueError for `default` itself."""
+        self._database.write(pools.delete_pool, pool_id, self._clock())
+        self.refresh()
+
+    def create_client(self, name: str, pool_id: int, **fields: Any) -> tuple[int, str]:
+        """A new user key: its id and the key itself, which is stored nowhere."""
+        token = "sk-" + token_hex(24)
+        client_id = self._database.write(pools.create_client, self._vault, token, name, pool_id, fields, self._clock())
+        self.refresh()
+        return client_id, token
+
+    def revoke_client(self, client_id: int) -> None:
+        self._database.write(pools.revoke_client, client_id, self._clock())
+        self.refresh()

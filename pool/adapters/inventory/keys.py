@@ -1,0 +1,191 @@
+"""Writing keys and their seats in pools. Each function is one transaction and moves the revision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from secrets import token_hex
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from pool.adapters import tables
+from pool.adapters.database import next_revision
+from pool.adapters.vault import Vault
+from pool.core.keys import FOREVER
+from pool.core.masking import mask
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key to take in, and what was said beside it."""
+
+    provider: str
+    secret: str = field(repr=False)
+    weight: int = 1
+    name: str = ""
+    note: str = ""
+    email: str = ""
+    tags: tuple[str, ...] = ()
+    project: str = ""
+    max_requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one `NewKey`: added | linked (known, now also in this pool) | restored | duplicate."""
+
+    key_id: int
+    fate: str
+
+
+def add_keys(
+    session: Session, vault: Vault, keys: list[NewKey], pool_id: int, origin: str, who: str, now: float
+) -> list[Taken]:
+    revision = next_revision(session)
+    providers = dict(session.execute(select(tables.Provider.slug, tables.Provider.id)).all())
+    batch = tables.Import(at=now, who=who, origin=origin, pool_id=pool_id)
+    session.add(batch)
+    session.flush()
+    taken: list[Taken] = []
+    for at in range(0, len(keys), 500):
+        taken += _add_some(session, vault, keys[at : at + 500], providers, pool_id, batch, revision, now)
+    counts: dict[str, int] = {}
+    for each in taken:
+        counts[each.fate] = counts.get(each.fate, 0) + 1
+    batch.counts = counts
+    if not counts.get("added") and not counts.get("linked") and not counts.get("restored"):
+        session.delete(batch)
+    return taken
+
+
+def _add_some(
+    session: Session,
+    vault: Vault,
+    keys: list[NewKey],
+    providers: dict[str, int],
+    pool_id: int,
+    batch: tables.Import,
+    revision: int,
+    now: float,
+) -> list[Taken]:
+    prints = [(providers[key.provider], vault.fingerprint(key.provider, key.secret)) for key in keys]
+    rows = session.scalars(select(tables.Key).where(tables.Key.fingerprint.in_({print_ for _, print_ in prints})))
+    known = {(row.provider_id, row.fingerprint): row for row in rows}
+    fresh: dict[tuple[int, bytes], tables.Key] = {}
+    for key, place in zip(keys, prints, strict=True):
+        if place not in known and place not in fresh:
+            fresh[place] = _new_key(key, place, vault, batch, revision, now)
+    session.add_all(fresh.values())
+    session.flush()
+    known |= fresh
+    seats = seats_in(session, pool_id, [row.id for row in known.values()])
+    taken, restored = [], []
+    for key, place in zip(keys, prints, strict=True):
+        row = known[place]
+        seat = seats.get(row.id)
+        if fresh.pop(place, None):
+            fate = "added"
+        elif row.deleted_at is not None and batch.origin != "env":
+            row.deleted_at, row.revision, fate = None, revision, "restored"
+            row.secret = row.secret or vault.encrypt(key.secret)
+            restored.append(row.id)
+        elif row.deleted_at is not None or (seat and (seat.removed_at is None or batch.origin == "env")):
+            fate = "duplicate"
+        else:
+            fate = "linked"
+        if fate != "duplicate":
+            seats[row.id] = put_in(session, seat, pool_id, row.id, key.weight, revision, now, batch.id)
+        taken.append(Taken(row.id, fate))
+    _seat_again(session, restored, revision)
+    return taken
+
+
+def seats_in(session: Session, pool_id: int, key_ids: list[int]) -> dict[int, tables.Membership]:
+    """The memberships of keys in a pool, removed ones too."""
+    member = tables.Membership
+    query = select(member).where(member.pool_id == pool_id, member.key_id.in_(key_ids))
+    return {seat.key_id: seat for seat in session.scalars(query)}
+
+
+def _seat_again(session: Session, key_ids: list[int], revision: int) -> None:
+    """The catalogue drops the seats of a binned key: it must read those of a restored one again."""
+    member = tables.Membership
+    for piece in pieces(key_ids):
+        session.execute(update(member).where(member.key_id.in_(piece)).values(revision=revision))
+
+
+def _new_key(
+    key: NewKey, place: tuple[int, bytes], vault: Vault, batch: tables.Import, revision: int, now: float
+) -> tables.Key:
+    prefix, _, suffix = mask(key.secret).partition("...")
+    return tables.Key(
+        public_id=f"key_{int(now * 1000)}_{token_hex(5)}", provider_id=place[0], secret=vault.encrypt(key.secret),
+        fingerprint=place[1], hint_prefix=prefix if suffix else "", hint_suffix=suffix, name=key.name, note=key.note,
+        email=key.email, tags=list(key.tags) or None, project=key.project, max_requests=key.max_requests,
+        origin=batch.origin, import_id=batch.id, created_at=now, updated_at=now, revision=revision,
+    )  # fmt: skip
+
+
+def put_in(
+    session: Session,
+    seat: tables.Membership | None,
+    pool_id: int,
+    key_id: int,
+    weight: int,
+    revision: int,
+    now: float,
+    import_id: int | None = None,
+) -> tables.Membership:
+    """Seat a key in a pool; `seat` is the place it has or had there."""
+    if seat is None:
+        seat = tables.Membership(pool_id=pool_id, key_id=key_id, created_at=now)
+        session.add(seat)
+    seat.weight, seat.enabled, seat.removed_at = weight, True, None
+    seat.revision, seat.import_id = revision, import_id
+    return seat
+
+
+def set_disabled(session: Session, key_ids: list[int], until: float | None, now: float) -> int:
+    revision = next_revision(session)
+    values = {
+        "disabled_at": None if until is None else now,
+        "disabled_until": None if until in (None, FOREVER) else until,
+        "revision": revision,
+        "updated_at": now,
+    }
+    return _update_keys(session, key_ids, values)
+
+
+def revive(session: Session, key_ids: list[int]) -> None:
+    revision = next_revision(session)
+    _update_keys(session, key_ids, {"dead_at": None, "dead_reason": "", "revision": revision})
+    health = tables.KeyHealth
+    for piece in pieces(key_ids):
+        for row in session.scalars(select(health).where(health.key_id.in_(piece))):
+            session.delete(row)
+
+
+def bin_keys(session: Session, key_ids: list[int], now: float) -> int:
+    revision = next_revision(session)
+    return _update_keys(session, key_ids, {"deleted_at": now, "revision": revision})
+
+
+def restore_keys(session: Session, key_ids: list[int]) -> int:
+    revision = next_revision(session)
+    count = _update_keys(session, key_ids, {"deleted_at": None, "revision": revision})
+    _seat_again(session, key_ids, revision)
+    return count
+
+
+def _update_keys(session: Session, key_ids: list[int], values: dict[str, Any]) -> int:
+    count = 0
+    for piece in pieces(key_ids):
+        result = session.execute(update(tables.Key).where(tables.Key.id.in_(piece)).values(**values))
+        count += result.rowcount  # type: ignore[attr-defined]
+    return count
+
+
+def pieces(key_ids: list[int]) -> Iterator[list[int]]:
+    return (key_ids[at : at + 500] for at in range(0, len(key_ids), 500))

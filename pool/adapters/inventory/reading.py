@@ -1,0 +1,136 @@
+"""What the catalogue reads: the small tables whole, keys and memberships by what changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pool.adapters import tables
+from pool.adapters.vault import Vault
+from pool.core.catalogue import Client, Credential, Pool
+from pool.core.keys import FOREVER, Key
+from pool.core.providers import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Few:
+    """The tables that are small enough to be read whole at every change."""
+
+    providers: dict[str, Provider]
+    pools: list[Pool]
+    credentials: dict[bytes, Credential]
+    revision: int
+
+
+def few(session: Session, vault: Vault) -> Few:
+    providers = {}
+    for row in session.scalars(select(tables.Provider).where(tables.Provider.enabled).order_by(tables.Provider.id)):
+        proxy_url = vault.decrypt(row.proxy_url) if row.proxy_url else None
+        providers[row.slug] = Provider(row.slug, row.dialect, row.base_url, proxy_url, row.fallback_to_direct)
+    pools, credentials = [], {}
+    for pool in session.scalars(select(tables.Pool).order_by(tables.Pool.id)):
+        pools.append(
+            Pool(
+                pool.id, pool.public_id, pool.name, pool.enabled, pool.policy, tuple(pool.allowed_models or ()),
+                dict(pool.aliases or {}), pool.fallback_pool_id, pool.is_default,
+            )
+        )  # fmt: skip
+        credentials[pool.auth_digest] = Credential(pool.id)
+        if pool.previous_auth_digest and pool.previous_auth_until:
+            credentials[pool.previous_auth_digest] = Credential(pool.id, None, pool.previous_auth_until)
+    for holder in session.scalars(select(tables.ClientKey)):
+        client = _client(holder)
+        credentials[holder.digest] = Credential(holder.pool_id, client)
+        if holder.previous_digest and holder.overlap_until:
+            credentials[holder.previous_digest] = Credential(holder.pool_id, client, holder.overlap_until)
+    revision = session.scalar(select(tables.Meta.number).where(tables.Meta.name == "revision")) or 0
+    return Few(_with_openai_layer(providers), pools, credentials, revision)
+
+
+def _with_openai_layer(providers: dict[str, Provider]) -> dict[str, Provider]:
+    """`OPENAI_UPSTREAM_URL` may name Google's own OpenAI-style endpoint: it then takes the Gemini keys' chats."""
+    url = providers["openai"].base_url if "openai" in providers else ""
+    if url.endswith("/openai") and "gemini" in providers:
+        providers["gemini"] = replace(providers["gemini"], openai_url=url)
+    return providers
+
+
+def _client(row: tables.ClientKey) -> Client:
+    limits = {
+        name: value
+        for name in ("rpm_limit", "tpm_limit", "rpd_limit", "concurrency_limit", "budget_usd_day", "budget_usd_month")
+        if (value := getattr(row, name)) is not None
+    }
+    return Client(
+        row.id, row.name, row.pool_id, row.expires_at, row.revoked_at, tuple(row.allowed_models or ()),
+        tuple(row.allowed_ips or ()), frozenset(row.permissions or ()), limits,
+    )  # fmt: skip
+
+
+def keys_since(session: Session, known: int, newest: int, after: tuple[int, int], size: int) -> Sequence[Any]:
+    key = tables.Key
+    query = (
+        select(
+            key.id, key.public_id, tables.Provider.slug, key.hint_prefix, key.hint_suffix, key.secret, key.project,
+            key.disabled_at, key.disabled_until, key.dead_at, key.dead_reason, key.max_requests,
+            key.max_requests_window, key.proxy_url, key.deleted_at,
+        )
+        .join(tables.Provider)
+        .where(key.revision > known, key.revision <= newest, key.id > after[0])
+        .order_by(key.id)
+        .limit(size)
+    )  # fmt: skip
+    if not known:
+        query = query.where(key.deleted_at.is_(None))
+    return [tuple(row) for row in session.execute(query)]
+
+
+def key(row: Sequence[Any], vault: Vault) -> Key:
+    (key_id, public_id, provider, prefix, suffix, sealed, project, disabled_at, disabled_until, dead_at, dead_reason,
+     max_requests, window, proxy_url, _) = row  # fmt: skip
+    until = None if disabled_at is None else FOREVER if disabled_until is None else disabled_until
+    return Key(
+        key_id, public_id, provider, f"{prefix}...{suffix}" if prefix else "***", sealed or b"", project or None,
+        until, None if dead_at is None else dead_reason or "refused", max_requests, window,
+        vault.decrypt(proxy_url) if proxy_url else None,
+    )  # fmt: skip
+
+
+def members_since(session: Session, known: int, newest: int, after: tuple[int, int], size: int) -> Sequence[Any]:
+    member = tables.Membership
+    query = (
+        select(member.pool_id, member.key_id, member.weight, member.tier, member.removed_at.is_(None) & member.enabled)
+        .where(
+            member.revision > known,
+            member.revision <= newest,
+            (member.pool_id > after[0]) | ((member.pool_id == after[0]) & (member.key_id > after[1])),
+        )
+        .order_by(member.pool_id, member.key_id)
+        .limit(size)
+    )
+    return [tuple(row) for row in session.execute(query)]
+
+
+def health(session: Session, now: float) -> list[tuple[int, str, str, float | None]]:
+    health = tables.KeyHealth
+    query = select(health.key_id, health.model, health.reason, health.until).where(
+        health.until.is_(None) | (health.until > now)
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in session.execute(query)]
+
+
+def default_pool(session: Session) -> int:
+    pool_id = session.scalar(select(tables.Pool.id).where(tables.Pool.is_default))
+    assert pool_id is not None
+    return pool_id
+
+
+def sealed_auth(session: Session, pool_id: int) -> bytes:
+    sealed = session.scalar(select(tables.Pool.auth_sealed).where(tables.Pool.id == pool_id))
+    if sealed is None:
+        raise LookupError(pool_id)
+    return sealed
