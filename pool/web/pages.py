@@ -40,9 +40,9 @@ pages = Blueprint("pages", __name__)
 
 def mount(app: Flask) -> None:
     """Everything a person sees."""
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", "pool/web/translations")
     Babel(app, locale_selector=_language)
-    app.jinja_options = {**app.jinja_options, "trim_blocks": True, "lstrip_blocks": True}
     has_htmx = Path(app.root_path, "static", "vendor", "htmx.min.js").exists()
     app.jinja_env.globals.update(VERSION=VERSION, LANGUAGES=LANGUAGES, HTMX=has_htmx)
     shown.mount(app)

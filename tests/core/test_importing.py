@@ -82,7 +82,7 @@ def test_a_spreadsheet_in_chinese_is_read_too():
 
 
 def test_objects_of_json_bring_their_fields():
-    row = one(f'[{{"api_key": "{A}", "weight": 3, "email": "a@b.cd", "notes": "n", "name": "x", "provider": "Google"}}]')
+    row = one(f'[{{"api_key": "{A}", "weight": 3, "email": "a@b.cd", "notes": "n", "name": "x", "type": "Google"}}]')
     assert (row.secret, row.weight, row.email, row.note, row.name) == (A, 3, "a@b.cd", "n", "x")
     assert row.provider == "gemini"
 

@@ -5,7 +5,7 @@ from tests.web.visitor import Page, Visitor, rows_of
 
 def test_a_user_key_is_shown_once_and_works(house):
     visitor = Visitor(house)
-    answer = visitor.press(visitor.see("/clients"), "Make a user key", name="Ann's laptop", life="day")
+    answer = visitor.press(visitor.see("/clients"), "Create user key", name="Ann's laptop", life="day")
     token = next(word for word in Page(answer.text).text.split() if word.startswith("sk-") and "..." not in word)
     assert len(token) == 51
     assert house.keypool.vault.digest(token) in house.keypool.catalogue.credentials
@@ -19,9 +19,9 @@ def test_a_user_key_is_shown_once_and_works(house):
 def test_a_name_is_needed_and_taken_once(house):
     visitor = Visitor(house)
     page = visitor.see("/clients")
-    assert visitor.press(page, "Make a user key", name="").status_code == 422
-    assert visitor.press(page, "Make a user key", name="one").status_code == 200
-    twice = visitor.press(page, "Make a user key", name="one")
+    assert visitor.press(page, "Create user key", name="").status_code == 422
+    assert visitor.press(page, "Create user key", name="one").status_code == 200
+    twice = visitor.press(page, "Create user key", name="one")
     assert twice.status_code == 422
     assert "There is a user key of this name." in twice.text
 

@@ -13,7 +13,7 @@ UNKNOWN = "Zq8" * 12
 
 
 def preview(visitor, text, **fields):
-    return visitor.press(visitor.see("/keys/import"), "Look at", text=text, **fields)
+    return visitor.press(visitor.see("/keys/import"), "Preview", text=text, **fields)
 
 
 def test_a_paste_is_shown_before_anything_is_taken(house):

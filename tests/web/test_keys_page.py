@@ -43,7 +43,8 @@ def hint(secret):
 
 
 def keys_of(page):
-    return [word for word in page.text.split() if "..." in word]
+    """The masked keys on a page; a row says its key twice, once for those who cannot see its icons."""
+    return list(dict.fromkeys(word for word in page.text.split() if "..." in word))
 
 
 def test_keys_are_listed_with_their_state_in_words(house):
@@ -74,16 +75,14 @@ def test_a_chip_shows_its_keys_and_no_others(house):
 
 def test_search_finds_the_end_of_a_key_and_its_words_and_takes_percent_signs_as_they_are(house):
     house.add_keys(GEMINI_KEYS[0], name="laptop of Ann")
-    house.add_keys("AIzaSy" + "z" * 29 + "Q7k2", note="100% mine")
+    other = "AIzaSy" + "z" * 29 + "Q7k2"
+    house.add_keys(other, note="100% mine")
     visitor = Visitor(house)
     page = visitor.see("/keys")
-    for asked, secret in (("Q7k2", "zz"), ("of Ann", "Gemini"), ("100%", "zz"), ("AIzaSyGe", "Gemini")):
+    for asked, secret in (("Q7k2", 1), ("of Ann", 0), ("100%", 1), ("AIzaSyGe", 0)):
         answer = visitor.press(page, "Search", q=asked)
-        assert len(keys_of(Page(answer.text))) >= 1
-        assert (secret in answer.text) or secret == "zz"
-        assert answer.text.count('<tr id="key-') == 1, asked
-    assert "No key fits." in visitor.press(page, "Search", q="%").text or True
-    assert visitor.press(page, "Search", q="nowhere%").text.count('<tr id="key-') == 0
+        assert keys_of(Page(answer.text)) == [hint((GEMINI_KEYS[0], other)[secret])], asked
+    assert "No key matches." in visitor.press(page, "Search", q="1%m").text
 
 
 def test_paging_goes_on_after_the_last_key_shown(house):
@@ -180,7 +179,7 @@ def test_hostile_words_are_shown_as_words_and_no_key_is_shown_whole(house):
         lambda session: session.execute(text("UPDATE keys SET last_error = :why"), {"why": HOSTILE}) and None
     )
     visitor = Visitor(house)
-    for path in ("/keys", f"/keys/{key_id}/delete", "/keys?q=" + "%22%3E%3Cscript%3Ealert(1)", "/dashboard", "/pools/1"):
+    for path in ("/keys", f"/keys/{key_id}/delete", "/keys?q=%22%3E%3Cscript%3Ealert(1)", "/dashboard", "/pools/1"):
         html = visitor.get(path).text
         assert "<script>alert" not in html, path
         assert "<img src=x" not in html, path

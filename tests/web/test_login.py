@@ -251,6 +251,7 @@ def test_the_language_follows_the_browser_and_can_be_chosen(house):
     assert 'lang="zh-CN"' in visitor.get("/pools", headers={"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"}).text
     assert 'lang="en"' in visitor.get("/pools", headers={"Accept-Language": "de"}).text
     assert 'lang="zh-CN"' in visitor.press(visitor.see("/pools"), "简体中文").text
+    assert "新建池" in visitor.get("/pools").text
 
 
 def test_an_unknown_page_says_so(house):

@@ -12,7 +12,7 @@ HTMX = {"HX-Request": "true"}
 
 
 def make(visitor, **fields):
-    answer = visitor.press(visitor.see("/pools/new"), "Make the pool", **{"name": "research", **fields})
+    answer = visitor.press(visitor.see("/pools/new"), "Create pool", **{"name": "research", **fields})
     return int(answer.request.path.rsplit("/", 1)[1]), answer
 
 
@@ -33,7 +33,7 @@ def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(house):
     make(visitor)
     page = visitor.see("/pools/new")
     for name, error in (("", "A pool needs a name."), ("research", "There is a pool of this name.")):
-        answer = visitor.press(page, "Make the pool", name=name, description="kept")
+        answer = visitor.press(page, "Create pool", name=name, description="kept")
         assert answer.status_code == 422
         assert error in answer.text
         assert 'value="kept"' in answer.text
@@ -103,8 +103,8 @@ def test_a_new_auth_key_ends_the_old_one_or_lets_it_go_on_for_a_while(house):
     visitor = Visitor(house)
     for grace, left in (("0", 0), ("day", 86_400)):
         old = house.keypool.inventory.auth_key(1)
-        ask = visitor.see(visitor.see("/pools/1").link("Make a new one"))
-        answer = visitor.press(ask, "Make a new one", grace=grace)
+        ask = visitor.see(visitor.see("/pools/1").link("Regenerate"))
+        answer = visitor.press(ask, "Regenerate", grace=grace)
         new = house.keypool.inventory.auth_key(1)
         assert new != old
         assert new in answer.text

@@ -63,7 +63,7 @@ def create_pool() -> Response:
     fields = form.fields()
     pool_id, _token = keypool().inventory.create_pool(fields.pop("name"), **fields)
     audit("pool.create", f"pool {pool_id}", after=form.fields())
-    flash(_("The pool %(name)s is made. Its auth key is below.", name=form.name))
+    flash(_("The pool %(name)s was created. Its auth key is below.", name=form.name))
     return htmx.moved(url_for(".pool", pool_id=pool_id))
 
 
