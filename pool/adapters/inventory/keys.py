@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from pool.adapters import tables
@@ -15,6 +15,9 @@ from pool.adapters.database import next_revision
 from pool.adapters.vault import Vault
 from pool.core.keys import FOREVER
 from pool.core.masking import mask
+
+_Place = tuple[int, bytes]
+"""Where a key belongs: its provider's id and its fingerprint, which no two keys share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +74,25 @@ def _add_some(
     now: float,
 ) -> list[Taken]:
     prints = [(providers[key.provider], vault.fingerprint(key.provider, key.secret)) for key in keys]
-    rows = session.scalars(select(tables.Key).where(tables.Key.fingerprint.in_({print_ for _, print_ in prints})))
+    # Both columns of the index: by the fingerprint alone every key there is would be looked at.
+    provider_ids, fingerprints = {place[0] for place in prints}, {place[1] for place in prints}
+    named = tables.Key.provider_id.in_(provider_ids), tables.Key.fingerprint.in_(fingerprints)
+    rows = session.scalars(select(tables.Key).where(*named))
     known = {(row.provider_id, row.fingerprint): row for row in rows}
-    fresh: dict[tuple[int, bytes], tables.Key] = {}
+    fresh: dict[_Place, NewKey] = {}
     for key, place in zip(keys, prints, strict=True):
-        if place not in known and place not in fresh:
-            fresh[place] = _new_key(key, place, vault, batch, revision, now)
-    session.add_all(fresh.values())
-    session.flush()
-    known |= fresh
+        if place not in known:
+            fresh.setdefault(place, key)
+    made = _insert(session, vault, fresh, pool_id, batch, revision, now)
     seats = seats_in(session, pool_id, [row.id for row in known.values()])
     taken, restored = [], []
     for key, place in zip(keys, prints, strict=True):
-        row = known[place]
+        row = known.get(place)
+        if row is None:
+            taken.append(Taken(made[place], "added" if fresh.pop(place, None) else "duplicate"))
+            continue
         seat = seats.get(row.id)
-        if fresh.pop(place, None):
-            fate = "added"
-        elif row.deleted_at is not None and batch.origin != "env":
+        if row.deleted_at is not None and batch.origin != "env":
             row.deleted_at, row.revision, fate = None, revision, "restored"
             row.secret = row.secret or vault.encrypt(key.secret)
             restored.append(row.id)
@@ -116,16 +121,36 @@ def _seat_again(session: Session, key_ids: list[int], revision: int) -> None:
         session.execute(update(member).where(member.key_id.in_(piece)).values(revision=revision))
 
 
-def _new_key(
-    key: NewKey, place: tuple[int, bytes], vault: Vault, batch: tables.Import, revision: int, now: float
-) -> tables.Key:
+def _insert(
+    session: Session,
+    vault: Vault,
+    fresh: dict[_Place, NewKey],
+    pool_id: int,
+    batch: tables.Import,
+    revision: int,
+    now: float,
+) -> dict[_Place, int]:
+    """Write new keys and seat them, in their order. As rows, not objects: those take three times as long."""
+    if not fresh:
+        return {}
+    rows = [_row(key, place, vault, batch, revision, now) for place, key in fresh.items()]
+    ids = session.scalars(insert(tables.Key).returning(tables.Key.id, sort_by_parameter_order=True), rows)
+    made = dict(zip(fresh, ids, strict=True))
+    common = {"pool_id": pool_id, "import_id": batch.id, "revision": revision, "created_at": now}
+    seats = [{**common, "key_id": made[place], "weight": key.weight} for place, key in fresh.items()]
+    session.execute(insert(tables.Membership), seats)
+    return made
+
+
+def _row(key: NewKey, place: _Place, vault: Vault, batch: tables.Import, revision: int, now: float) -> dict[str, Any]:
     prefix, _, suffix = mask(key.secret).partition("...")
-    return tables.Key(
-        public_id=f"key_{int(now * 1000)}_{token_hex(5)}", provider_id=place[0], secret=vault.encrypt(key.secret),
-        fingerprint=place[1], hint_prefix=prefix if suffix else "", hint_suffix=suffix, name=key.name, note=key.note,
-        email=key.email, tags=list(key.tags) or None, project=key.project, max_requests=key.max_requests,
-        origin=batch.origin, import_id=batch.id, created_at=now, updated_at=now, revision=revision,
-    )  # fmt: skip
+    return {
+        "public_id": f"key_{int(now * 1000)}_{token_hex(5)}", "provider_id": place[0],
+        "secret": vault.encrypt(key.secret), "fingerprint": place[1], "hint_prefix": prefix if suffix else "",
+        "hint_suffix": suffix, "name": key.name, "note": key.note, "email": key.email, "tags": list(key.tags) or None,
+        "project": key.project, "max_requests": key.max_requests, "origin": batch.origin, "import_id": batch.id,
+        "created_at": now, "updated_at": now, "revision": revision,
+    }  # fmt: skip
 
 
 def put_in(
