@@ -11,9 +11,11 @@ document.addEventListener("click", async (event) => {
   if (button) {
     const source = button.closest(".copyable, .snippet").querySelector("[data-copy-source]");
     await navigator.clipboard.writeText(source.textContent);
-    const before = button.textContent;
+    if (button.dataset.said) return;
+    const before = [...button.childNodes];
+    button.dataset.said = "yes";
     button.textContent = button.dataset.done;
-    setTimeout(() => { button.textContent = before; }, 1500);
+    setTimeout(() => { button.replaceChildren(...before); delete button.dataset.said; }, 1500);
   }
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target)) menu.open = false;
@@ -29,6 +31,24 @@ document.addEventListener("keydown", (event) => {
   if (search) { event.preventDefault(); search.focus(); search.select(); }
 });
 
-document.addEventListener("DOMContentLoaded", () => shownButtons(document));
-document.addEventListener("htmx:afterSwap", () => shownButtons(document));
-shownButtons(document);
+// A secret on the screen is in every screenshot: after a minute its mask takes its place.
+function forgetSecrets(root) {
+  for (const box of root.querySelectorAll("[data-fleeting]:not([data-forgetting])")) {
+    box.dataset.forgetting = "yes";
+    setTimeout(() => {
+      const secret = box.querySelector("[data-secret]").textContent;
+      for (const source of box.querySelectorAll("[data-copy-source]")) {
+        source.textContent = source.textContent.replaceAll(secret, box.dataset.fleeting);
+      }
+    }, 60_000);
+  }
+}
+
+function enhance() {
+  shownButtons(document);
+  forgetSecrets(document);
+}
+
+document.addEventListener("htmx:afterSwap", enhance);
+document.addEventListener("htmx:after:swap", enhance);
+enhance();

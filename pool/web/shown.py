@@ -68,8 +68,8 @@ def standing_word(word: str) -> str:
 def reason_text(reason: str) -> str:
     """A reason's code in words; the upstream's own text goes through."""
     words = {
-        "quota_day": _("day quota spent"),
-        "quota_minute": _("minute quota spent"),
+        "quota_day": _("day quota"),
+        "quota_minute": _("minute quota"),
         "insufficient_quota": _("credit spent"),
         "not_entitled": _("not entitled"),
         "suspected": _("refused once, under suspicion"),

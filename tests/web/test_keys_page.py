@@ -53,7 +53,7 @@ def test_keys_are_listed_with_their_state_in_words(house):
     house.keypool.inventory.set_disabled([disabled], time.time() + 7200 + 30)
     bury(house, dead)
     said = Visitor(house).see("/keys").text
-    assert "Cooling for 59 min day quota spent · gemini-2.5-pro" in said
+    assert "Cooling for 59 min day quota · gemini-2.5-pro" in said
     assert "Disabled for 2 h" in said
     assert "Dead API key not valid." in said
     assert "All 4 Healthy 1 Cooling 1 Disabled 1 Dead 1" in said

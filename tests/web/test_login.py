@@ -230,6 +230,11 @@ def test_every_page_has_the_security_headers(house):
         assert not re.search(r"<script(?![^>]*src=)|\son\w+=|\sstyle=|<style", answer.text), path
 
 
+def test_pages_let_browsers_name_their_own_origin(house):
+    """With no-referrer in force a form on plain http says `Origin: null`, which `Sec-Fetch-Site` does not mend there."""
+    assert '<meta name="referrer" content="same-origin">' in Visitor(house, signed_in=False).get("/login").text
+
+
 def test_the_start_leads_a_person_on_and_tells_a_program_what_there_is(house):
     html = {"Accept": "text/html"}
     assert Visitor(house).get("/", headers=html).location == "/dashboard"
