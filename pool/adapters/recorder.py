@@ -101,6 +101,7 @@ def _store_requests(session: Session, records: list[RequestRecord]) -> None:
         session.execute(insert(tables.Attempt), attempts)
     added = [record for record, _ in new]
     _roll_up(session, added)
+    _count_outcomes(session, added)
     _add_to_keys(session, added)
     _touch_clients(session, added)
 
@@ -174,6 +175,26 @@ def _roll_up(session: Session, records: list[RequestRecord]) -> None:
     ):
         rows = [dict(zip(keys, place, strict=True), **tally) for place, tally in sorted(tallies.items())]
         _upsert(session, table, rows, keys, add=_TALLY)
+
+
+def _count_outcomes(session: Session, records: list[RequestRecord]) -> None:
+    """Add to how often what ended how, in sorted order as above."""
+    times: dict[tuple[Any, ...], int] = defaultdict(int)
+    for record in records:
+        hour = int(record.at // 3600) * 3600
+        what = (record.pool_id, record.model_used or record.model, record.operation)
+        times[hour, "request", *what, record.status, _word(record)] += 1
+        for attempt in record.attempts:
+            times[hour, "attempt", *what, attempt.status or 0, attempt.outcome] += 1
+    keys = ("hour", "side", "pool_id", "model", "operation", "status", "word")
+    rows = [{**dict(zip(keys, place, strict=True)), "times": number} for place, number in sorted(times.items())]
+    _upsert(session, tables.OutcomeHour, rows, keys, add=("times",))
+
+
+def _word(record: RequestRecord) -> str:
+    if record.outcome == "ok" or record.code in ("", "ok"):
+        return record.outcome
+    return record.code
 
 
 def _count(tally: dict[str, int], record: RequestRecord) -> None:

@@ -112,6 +112,14 @@ def next_reset(now: float, quota_reset: str = "pacific") -> float:
     return (today if today.timestamp() > now else today + timedelta(days=1)).timestamp()
 
 
+def last_reset(now: float, quota_reset: str = "pacific") -> float:
+    """When the daily quotas in force at `now` came back: the beginning of the quota day."""
+    if quota_reset.lower().startswith("pacific"):
+        local = datetime.fromtimestamp(now, PACIFIC)
+        return datetime.combine(local.date(), datetime.min.time(), PACIFIC).timestamp()
+    return next_reset(now, quota_reset) - 86_400
+
+
 def cap_window(window: str, now: float, quota_reset: str = "pacific") -> tuple[str, float]:
     """The period a cap counts in now (none | day | month): its name, and when it ends (Unix seconds)."""
     if window == "none":

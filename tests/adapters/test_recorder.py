@@ -63,6 +63,29 @@ def drain(recorder, spool, *lines):
     return recorder.drain()
 
 
+def outcomes(database, side):
+    found = rows(database, tables.OutcomeHour, order="word")
+    assert {row["hour"] for row in found} <= {HOUR, HOUR + 3600}
+    return [(row["status"], row["word"], row["times"]) for row in found if row["side"] == side]
+
+
+def test_outcomes_are_counted_by_the_hour_for_clients_and_for_upstreams(recorder, spool, database):
+    spent = attempt(1, outcome="quota_day", status=429)
+    lines = [
+        record("a", spent, attempt(2, status=200)),
+        record("b", attempt(2, status=200)),
+        record("c", spent, outcome="error", status=429, code="all_keys_cooling"),
+        record("d", attempt(1, outcome="unreachable"), outcome="error", status=502),
+        record("e", attempt(2, outcome="rejected", status=400), outcome="error", status=400, code="ok"),
+    ]
+    drain(recorder, spool, *(each.line() for each in lines))
+    drain(recorder, spool, record("a", spent).line(), record("f", attempt(3, status=200)).line())
+    assert outcomes(database, "request") == [(429, "all_keys_cooling", 1), (400, "error", 1), (502, "error", 1),
+                                             (200, "ok", 3)]  # fmt: skip
+    assert outcomes(database, "attempt") == [(200, "ok", 3), (429, "quota_day", 2), (400, "rejected", 1),
+                                             (0, "unreachable", 1)]  # fmt: skip
+
+
 def test_a_request_is_one_row_with_its_attempts_beneath(recorder, spool, database):
     first = AttemptRecord(
         1, "gemini", "round_robin", 0, {"cooling": 2}, 40, None, 429, "quota_minute", True, "slow down"

@@ -9,6 +9,7 @@ from pool.core.quota import (
     Violation,
     cap_window,
     duration_s,
+    last_reset,
     next_reset,
     retry_delay_s,
     retry_prose_s,
@@ -153,6 +154,18 @@ def test_a_fixed_hour_may_be_set_instead(now, reset):
 @given(st.floats(1.6e9, 2.0e9), st.sampled_from(["pacific", "07:00 UTC", "00:00 UTC", "23:59 UTC"]))
 def test_a_reset_is_ahead_by_no_more_than_a_day_of_twenty_five_hours(now, quota_reset):
     assert 0 < next_reset(now, quota_reset) - now <= 25 * 3600
+
+
+@given(st.floats(1.6e9, 2.0e9), st.sampled_from(["pacific", "07:00 UTC", "00:00 UTC", "23:59 UTC"]))
+def test_a_quota_day_runs_from_one_reset_to_the_next(now, quota_reset):
+    began_at = last_reset(now, quota_reset)
+    assert 0 <= now - began_at < 25 * 3600
+    assert next_reset(began_at, quota_reset) == next_reset(now, quota_reset)
+
+
+def test_a_quota_day_begins_at_midnight_in_los_angeles():
+    assert last_reset(pacific(2026, 11, 1, 23, 59)) == pacific(2026, 11, 1)
+    assert last_reset(pacific(2026, 3, 9)) == pacific(2026, 3, 9)
 
 
 def test_a_cap_without_a_window_counts_for_ever():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 
-from sqlalchemy import BigInteger, ForeignKey, Index
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pool.adapters.tables.base import (
@@ -106,6 +106,26 @@ class TrafficHour(Tally, Model):
     pool_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     client_key_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     model: Mapped[str] = mapped_column(Line(200), primary_key=True)
+
+
+class OutcomeHour(Model):
+    """How requests and attempts ended in one hour: `times` of each status and word.
+
+    `side` is "request" (what the client was told: its error code, else its outcome) or "attempt" (what an upstream
+    answered: our verdict). The word of a success is "ok", and of nothing else; a status of 0 means no answer.
+    """
+
+    __tablename__ = "outcomes_hourly"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    hour: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    side: Mapped[str] = mapped_column(Line(10), primary_key=True)
+    pool_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    model: Mapped[str] = mapped_column(Line(200), primary_key=True)
+    operation: Mapped[str] = mapped_column(Line(40), primary_key=True)
+    status: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    word: Mapped[str] = mapped_column(Line(60), primary_key=True)
+    times: Mapped[Big]
 
 
 class Counter(Model):
