@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import secrets
 from math import ceil
 from typing import Any
@@ -26,7 +27,7 @@ from flask_babel import gettext as _
 from flask_login import LoginManager, current_user, login_user, logout_user
 
 from pool.adapters import queries
-from pool.web.here import caller_ip, keypool, now, read, write
+from pool.web.here import audit, caller_ip, keypool, now, read, write
 from pool.web.origin import own_path, refuse_foreign
 
 ABSOLUTE_S = 30 * 86_400.0
@@ -37,6 +38,8 @@ TOUCH_S = 60.0
 ELEVATED_S = 600.0
 PER_IP, PER_MINUTE_S, GLOBAL = 5, 60.0, 30
 ELEVATIONS = 10
+
+log = logging.getLogger(__name__)
 
 login = Blueprint("login", __name__)
 
@@ -124,6 +127,7 @@ def sign_in() -> Response:
     if wait_s:
         return _refused(_("Too many attempts. Wait a moment, then try again."), 429, wait_s)
     if not _right(request.form.get("password", "")):
+        log.warning("a wrong password from %s", caller_ip())
         return _refused(_("That is not the password."), 422)
     token = secrets.token_urlsafe(32)
     at = now()
@@ -133,6 +137,7 @@ def sign_in() -> Response:
     cookie.clear()
     cookie.permanent = True
     login_user(Admin(token, queries.SignedIn(0, None, at, 0.0)))
+    audit("session.begin", "admin")
     return _onward()
 
 

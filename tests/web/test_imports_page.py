@@ -92,6 +92,11 @@ def test_a_binned_key_comes_back_and_a_file_is_read(house):
     assert key_id in house.keypool.catalogue.keys
 
 
+def test_a_spreadsheets_unicode_text_is_read(house):
+    file = (io.BytesIO(f"密钥\t备注\r\n{GEMINI_KEYS[0]}\t五月\r\n".encode("utf-16")), "keys.txt")
+    assert "1 New" in Page(preview(Visitor(house), "", file=file).text).text
+
+
 def test_keys_of_unknown_shape_go_where_the_form_says(house):
     visitor = Visitor(house)
     left_out = preview(visitor, UNKNOWN, unknown="")

@@ -152,6 +152,7 @@ def test_htmx_gets_the_row_and_nothing_around_it(house):
     table = visitor.get("/keys", headers=HTMX)
     assert table.text.strip().startswith('<section id="keys"')
     assert "HX-Request" in table.headers["Vary"]
+    assert 'hx-swap-oob="true"' in table.text
     back_button = visitor.get("/keys", headers={**HTMX, "HX-History-Restore-Request": "true"})
     assert back_button.text.startswith("<!doctype html>")
 

@@ -47,6 +47,7 @@ def test_the_right_password_leads_on_to_the_page_that_was_asked_for(house):
     answer = visitor.press(page, "Sign in", password=PASSWORD)
     assert answer.request.full_path == "/keys?state=dead"
     assert answer.status_code == 200
+    assert visitor.audit() == [("session.begin", "admin")]
 
 
 def test_a_wrong_password_shows_the_form_again_and_signs_nobody_in(house):
@@ -231,7 +232,7 @@ def test_every_page_has_the_security_headers(house):
 
 
 def test_pages_let_browsers_name_their_own_origin(house):
-    """With no-referrer in force a form on plain http says `Origin: null`, which `Sec-Fetch-Site` does not mend there."""
+    """With no-referrer in force a form on plain http says `Origin: null`, and no `Sec-Fetch-Site` there."""
     assert '<meta name="referrer" content="same-origin">' in Visitor(house, signed_in=False).get("/login").text
 
 

@@ -80,7 +80,7 @@ def key_row(session: Session, key_id: int) -> KeyRow | None:
 
 
 def key_counts(session: Session, now: float) -> dict[str, int]:
-    """How many keys stand how; `all` is their sum."""
+    """How many keys stand how; `all` is their sum. At most a second, the journal's delay, behind the catalogue."""
     live = select(func.count()).select_from(Key).where(Key.deleted_at.is_(None))
     counts = {standing: session.scalar(live.where(_stands(standing, now))) or 0 for standing in STANDINGS[1:]}
     total = session.scalar(live) or 0

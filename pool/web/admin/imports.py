@@ -131,9 +131,15 @@ def _form(text_error: str = "", pool_error: str = "") -> Response:
 def _pasted() -> str:
     """The text area and the file, one after the other."""
     file = request.files.get("file")
-    uploaded = file.read().decode("utf-8", "replace") if file and file.filename else ""
+    uploaded = _decoded(file.read()) if file and file.filename else ""
     pasted = request.form.get("text", "")
     return f"{pasted}\n{uploaded}" if pasted.strip() and uploaded else pasted.strip("\r\n") or uploaded
+
+
+def _decoded(content: bytes) -> str:
+    """A file's text. Spreadsheets save "Unicode text" as UTF-16."""
+    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return content.decode("utf-16" if wide else "utf-8", "replace")
 
 
 def _gone() -> Response:

@@ -41,7 +41,7 @@ def keys() -> Response:
     filters = {"q": search or None, "state": wanted or None, "pool": pool_id, "size": None if size == SIZE else size}
     return htmx.page(
         "keys/list.html",
-        "keys/_table.html",
+        "keys/_found.html",
         rows=[(row, _standing(row, at)) for row in rows[:size]],
         counts=read(queries.key_counts, at),
         pools=list(keypool().catalogue.pools.values()),
