@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 
@@ -104,7 +105,7 @@ class Server:
 
     def rows(self, query: str) -> list[tuple]:
         """Read the database beside the server."""
-        with sqlite3.connect(f"file:{self.instance / 'pool.sqlite'}?mode=ro", uri=True) as connection:
+        with closing(sqlite3.connect(f"file:{self.instance / 'pool.sqlite'}?mode=ro", uri=True)) as connection:
             return connection.execute(query).fetchall()
 
 

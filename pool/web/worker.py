@@ -96,8 +96,8 @@ class Worker(GeventWorker):
         return True
 
 
-class _IdleTooLong(Exception):  # noqa: N818
-    pass
+class _IdleTooLong(Exception):
+    """No next request came."""
 
 
 def _shutdown(client: Any, how: int) -> None:
