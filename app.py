@@ -41,6 +41,7 @@ from pool.settings import Settings
 from pool.version import VERSION
 from pool.web import mount
 from pool.web.access import Access
+from pool.web.forwarded import Forwarded
 from pool.web.proxy.entry import Proxy
 
 ROOT = Path(__file__).parent
@@ -107,7 +108,8 @@ def create_app(config: Mapping[str, Any] | None = None, environment: Mapping[str
     app.extensions["keypool"] = keypool
     _settle_password(keypool)
     mount(app)
-    app.wsgi_app = keypool.proxy.first(app.wsgi_app)  # type: ignore[method-assign,assignment]
+    served = Forwarded(boot.forwarded_allow_ips).around(keypool.proxy.first(app.wsgi_app))
+    app.wsgi_app = served  # type: ignore[method-assign,assignment]
     return app
 
 
@@ -119,8 +121,8 @@ def _assemble(boot: Environment) -> Keypool:
         raise BadStart(str(error)) from None
     catalogue, state = Catalogue(), MemoryState()
     preferences = Preferences(database, Settings, settings_module.check)
-    inventory = Inventory(database, vault, catalogue)
     spool = Spool(boot.instance / "spool")
+    inventory = Inventory(database, vault, catalogue, spool.write)
     recorder = Recorder(database, spool.folder)
     upstream = Upstream()
 

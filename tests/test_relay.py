@@ -282,3 +282,19 @@ def test_every_attempt_is_ended_once_however_the_request_goes(house: House) -> N
         lambda: house.keypool.upstream.open_connections() == house.keypool.upstream.idle_connections()
     )
     assert [record["status"] for record in house.records()] == [200, 499, 499]
+
+
+def test_a_death_not_yet_in_sql_outlives_an_edit_and_a_revival_outlives_the_journal(house: House) -> None:
+    key_id = house.add_keys(GEMINI_KEYS[0])[0]
+    inventory, keys = house.keypool.inventory, house.keypool.catalogue.keys
+    house.upstream.script(gemini_error(400, reason="API_KEY_INVALID"))
+    house.chat()
+    inventory.set_disabled([key_id], None)
+    assert keys[key_id].dead
+    inventory.revive([key_id])
+    assert keys[key_id].dead is None
+    house.keypool.recorder.drain()
+    house.upstream.script(None)
+    assert house.chat().status_code == 200
+    inventory.set_disabled([key_id], None)
+    assert keys[key_id].dead is None

@@ -293,9 +293,12 @@ def _store_death(session: Session, key_id: int, text: str, at: float) -> None:
 
 
 def _store_release(session: Session, key_id: int, model: str | None, at: float) -> None:
-    health = tables.KeyHealth
+    """One bench of a key ended; with model None all of them, and its death."""
+    health, key = tables.KeyHealth, tables.Key
     query = delete(health).where(health.key_id == key_id)
     session.execute(query if model is None else query.where(health.model == model))
+    if model is None:
+        session.execute(update(key).where(key.id == key_id).values(dead_at=None, dead_reason=""))
 
 
 def _insert(session: Session, table: Any) -> Any:

@@ -102,9 +102,17 @@ class Catalogue:
         known = self.keys.get(key.id)
         if known is not None and known.sealed == key.sealed:
             key.secret = known.secret
+            # A death may be in the journal still, so the row does not know it: only `revive` ends one.
+            key.dead = key.dead or known.dead
         self.keys[key.id] = key
         for rotation in self.rotations_of(key.id):
             seat(rotation, key, now)
+
+    def revive(self, key_id: int) -> None:
+        """Forget everything known against a key, its death too."""
+        if key_id in self.keys:
+            self.keys[key_id].dead = None
+        self.release(key_id)
 
     def drop_key(self, key_id: int) -> None:
         for pool_id in self.pools_of_key.pop(key_id, set()):

@@ -40,7 +40,7 @@ def clock():
 @pytest.fixture
 def inventory(database, vault, clock):
     """An empty one: the built-in providers and the pool `default`, with the id 1."""
-    inventory = Inventory(database, vault, Catalogue(), clock)
+    inventory = Inventory(database, vault, Catalogue(), lambda line: None, clock)
     inventory.found({})
     inventory.load()
     return inventory
@@ -51,7 +51,7 @@ def restarted(database, vault, clock):
     """What a new process makes of the same database."""
 
     def restart():
-        inventory = Inventory(database, vault, Catalogue(), clock)
+        inventory = Inventory(database, vault, Catalogue(), lambda line: None, clock)
         inventory.load()
         return inventory
 
@@ -416,7 +416,7 @@ def test_a_key_of_the_environment_that_left_default_stays_away(inventory, databa
     moved, left = sorted(inventory._catalogue.keys)
     remove = text("UPDATE memberships SET removed_at = 1 WHERE key_id = :key")
     database.write(lambda session: session.execute(remove, {"key": moved}) and None)
-    again = Inventory(database, inventory._vault, Catalogue(), lambda: NOW)
+    again = Inventory(database, inventory._vault, Catalogue(), lambda line: None, lambda: NOW)
     start(again, SECRETS[:2])
     assert serving(again) == {left}
 

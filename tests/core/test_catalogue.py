@@ -115,7 +115,7 @@ def test_a_dead_key_rests_until_it_is_revived(catalogue):
     assert chosen(catalogue) == {2}
     assert catalogue.benches(1)[""].reason == DEAD
     assert not catalogue.keys[1].available(NOW)
-    catalogue.put_key(key_of(1), NOW)
+    catalogue.revive(1)
     assert chosen(catalogue) == {1, 2}
 
 

@@ -15,6 +15,7 @@ from pool.adapters.database import Database
 from pool.adapters.vault import Vault
 from pool.core.catalogue import Catalogue
 from pool.core.keys import FOREVER, Key
+from pool.core.records import release_line
 from pool.core.rotation import Member
 
 from . import keys, pools, reading
@@ -33,11 +34,17 @@ class Inventory:
     """The one writer of pools, keys, memberships and client keys."""
 
     def __init__(
-        self, database: Database, vault: Vault, catalogue: Catalogue, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        vault: Vault,
+        catalogue: Catalogue,
+        remember: Callable[[bytes], None],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._vault = vault
         self._catalogue = catalogue
+        self._remember = remember
         self._clock = clock
         self._listeners: list[Callable[[], None]] = []
         self._refreshing = RLock()
@@ -127,9 +134,12 @@ class Inventory:
 
     def revive(self, key_ids: Sequence[int]) -> None:
         """Forget what is known against keys: they are used again at once."""
+        for key_id in key_ids:
+            # Into the journal too: what it holds of them already is drained after this transaction.
+            self._remember(release_line(key_id, None, self._clock()))
         self._database.write(keys.revive, list(key_ids))
         for key_id in key_ids:
-            self._catalogue.release(key_id)
+            self._catalogue.revive(key_id)
         self.refresh()
 
     def bin_keys(self, key_ids: Sequence[int]) -> int:

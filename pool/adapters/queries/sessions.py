@@ -20,6 +20,18 @@ class SignedIn:
     elevated_until: float
 
 
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A signed-in browser as the account page lists it: never its token."""
+
+    id: int
+    created_at: float
+    last_seen_at: float
+    expires_at: float
+    ip: str
+    user_agent: str
+
+
 def live_session(session: Session, digest: bytes, now: float, idle_s: float) -> SignedIn | None:
     """The session of a token; None where it is unknown, too old, unused for `idle_s` or revoked."""
     row = session.scalar(
@@ -51,6 +63,25 @@ def elevate_session(session: Session, session_id: int, until: float) -> None:
 
 def end_session(session: Session, session_id: int) -> None:
     session.execute(delete(LoginSession).where(LoginSession.id == session_id))
+
+
+def end_other_sessions(session: Session, session_id: int) -> int:
+    """End every session of the admin but this one. How many those were."""
+    others = delete(LoginSession).where(LoginSession.client_key_id.is_(None), LoginSession.id != session_id)
+    return session.execute(others).rowcount  # type: ignore[attr-defined, no-any-return]
+
+
+def session_rows(session: Session, now: float, idle_s: float) -> list[SessionRow]:
+    """The admin's live sessions, the one seen last first."""
+    row = LoginSession
+    query = (
+        select(row.id, row.created_at, row.last_seen_at, row.expires_at, row.ip, row.user_agent)
+        .where(row.client_key_id.is_(None), row.revoked_at.is_(None))
+        .where(row.expires_at > now, row.last_seen_at > now - idle_s)
+        .order_by(row.last_seen_at.desc(), row.id.desc())
+        .limit(200)
+    )
+    return [SessionRow(*found) for found in session.execute(query)]
 
 
 def forget_old_sessions(session: Session, now: float, idle_s: float) -> None:
