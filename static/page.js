@@ -1,4 +1,5 @@
-// What script adds to pages that work without it: copying, `/` for the search field, hiding a shown secret again.
+// What script adds to pages that work without it: copying, `/` for the search field, hiding a shown secret again,
+// counting down.
 "use strict";
 
 function shownButtons(root) {
@@ -52,3 +53,12 @@ function enhance() {
 document.addEventListener("htmx:afterSwap", enhance);
 document.addEventListener("htmx:after:swap", enhance);
 enhance();
+
+function countDown() {
+  for (const time of document.querySelectorAll("[data-countdown]")) {
+    const left = Math.max(0, Math.round((Date.parse(time.dateTime) - Date.now()) / 1000));
+    const two = (number) => String(number).padStart(2, "0");
+    time.textContent = `${Math.floor(left / 3600)}:${two(Math.floor(left / 60) % 60)}:${two(left % 60)}`;
+  }
+}
+setInterval(countDown, 1000);

@@ -15,6 +15,7 @@ from pool.version import VERSION
 from pool.web import htmx, login, shown
 from pool.web.admin import admin
 from pool.web.origin import own_path, refuse_foreign
+from pool.web.stats import stats
 
 LANGUAGES = {"en": "English", "zh_CN": "简体中文"}
 THEMES = ("auto", "light", "dark")
@@ -32,7 +33,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
-PAGES = frozenset({"pages", "login", "admin"})
+PAGES = frozenset({"pages", "login", "admin", "stats"})
 """The blueprints that answer people."""
 
 pages = Blueprint("pages", __name__)
@@ -50,6 +51,7 @@ def mount(app: Flask) -> None:
     login.mount(app)
     app.register_blueprint(pages)
     app.register_blueprint(admin)
+    app.register_blueprint(stats)
     app.register_error_handler(HTTPException, _error)
     app.context_processor(_frame)
     app.after_request(_headers)

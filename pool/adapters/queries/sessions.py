@@ -68,7 +68,7 @@ def end_session(session: Session, session_id: int) -> None:
 def end_other_sessions(session: Session, session_id: int) -> int:
     """End every session of the admin but this one. How many those were."""
     others = delete(LoginSession).where(LoginSession.client_key_id.is_(None), LoginSession.id != session_id)
-    return session.execute(others).rowcount  # type: ignore[attr-defined, no-any-return]
+    return session.execute(others).rowcount  # type: ignore[attr-defined]
 
 
 def session_rows(session: Session, now: float, idle_s: float) -> list[SessionRow]:

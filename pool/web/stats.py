@@ -1,0 +1,257 @@
+"""Blueprint `stats`: what was served, by key and model, by endpoint and by error; on a page and as CSV."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+from flask import Blueprint, Response, abort, make_response, redirect, request, url_for
+
+from pool.adapters import queries
+from pool.core.catalogue import DEAD, DISABLED
+from pool.core.keys import FOREVER
+from pool.core.quota import last_reset, next_reset
+from pool.core.rotation import Bench
+from pool.web import htmx
+from pool.web.here import keypool, now, read
+from pool.web.login import signed_in
+from pool.web.sheets import csv_file
+from pool.web.stat_words import countdown, ending_text, endpoint, iso, rest_text, window_text
+
+WINDOWS_H = {"1h": 1, "24h": 24, "7d": 7 * 24, "30d": 30 * 24, "90d": 90 * 24}
+"""Windows by their name in the URL; without one, the quota day."""
+
+SIZE = 50
+PIECE = 500
+"""Keys read at a time for a file."""
+
+MOST_BADGES = 12
+HUES = 8
+MOST_SAID = 1_000
+
+stats = Blueprint("stats", __name__)
+for _name, _words in (("countdown", countdown), ("window", window_text), ("rest", rest_text), ("iso", iso)):
+    stats.add_app_template_filter(_words, _name)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What of it is wanted, as the URL says."""
+
+    window: str = ""
+    pool_id: int | None = None
+    model: str = ""
+    shown: str = ""
+
+    def scope(self, at: float) -> queries.Scope:
+        """Roll-ups are by the hour, so that a window begins with the hour its first moment is in."""
+        hours = WINDOWS_H.get(self.window)
+        began_at = last_reset(at, _quota_reset()) if hours is None else at - hours * 3600
+        return queries.Scope(int(began_at // 3600) * 3600, self.pool_id, self.model)
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """The same for `url_for`."""
+        return {
+            "window": self.window or None,
+            "pool": self.pool_id,
+            "model": self.model or None,
+            "show": self.shown or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Why a key is not used, for a model or for all, until when (None: until somebody says otherwise)."""
+
+    word: str
+    reason: str
+    until: float | None
+    text: str = ""
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A model ("" for every model) with what a key served of it, and why it serves no more."""
+
+    model: str
+    answered: int = 0
+    failed: int = 0
+    rest: Rest | None = None
+
+    @property
+    def hue(self) -> int:
+        return crc32(self.model.encode()) % HUES
+
+
+@stats.before_request
+def _guard() -> Response | None:
+    """For those who signed in, and for anybody where the setting `public_stats` says so."""
+    if signed_in() or keypool().preferences.current.public_stats:
+        return None
+    return htmx.sign_in_first(url_for("login.form", next=request.full_path.rstrip("?")))
+
+
+@stats.get("/stat")
+def stat() -> Response:
+    at, filters = now(), _filters()
+    scope = filters.scope(at)
+    after = request.args.get("after", 0, type=int)
+    keys = read(queries.stat_keys, scope, at, filters.shown, after, SIZE + 1)
+    reset = _quota_reset()
+    models = read(queries.model_figures, scope)
+    return htmx.page(
+        "stat/page.html",
+        "stat/_figures.html",
+        admin=signed_in(),
+        filters=filters,
+        windows=("", *WINDOWS_H),
+        since=scope.since,
+        pools=list(keypool().catalogue.pools.values()) if signed_in() else [],
+        names=sorted({each.name for each in _models_to_choose(filters, scope, models) if each.name} | {filters.model}),
+        rows=[(key, *_few(badges(key, filters.model, at))) for key in keys[:SIZE]],
+        after=after,
+        more=keys[SIZE - 1].id if len(keys) > SIZE else 0,
+        models=models,
+        endpoints=[(endpoint(each.name), each) for each in read(queries.endpoint_figures, scope)],
+        told=[(ending_text(each.word), each) for each in read(queries.endings, scope, "request")],
+        heard=[(ending_text(each.word), each) for each in read(queries.endings, scope, "attempt")],
+        resets_at=next_reset(at, reset),
+        seconds=int(next_reset(at, reset) - at),
+        pacific=reset.lower().startswith("pacific"),
+    )
+
+
+@stats.get("/stat/<table>.csv")
+def sheet(table: str) -> Response:
+    """One table of the page, whole."""
+    if table not in SHEETS:
+        abort(404)
+    filters = _filters()
+    header, rows = SHEETS[table](filters, now())
+    return csv_file(f"keypool-{table}-{filters.window or 'quota-day'}.csv", header, rows)
+
+
+@stats.get("/model_usage")
+def old_model_usage() -> Response:
+    """A predecessor had it here."""
+    return make_response(redirect(url_for(".stat")))
+
+
+def badges(key: queries.StatKey, model: str, at: float) -> list[Badge]:
+    """What a key served and what it cannot serve: a badge a model, the busiest first, one for all of them before."""
+    whole, rests = _rests(key, at)
+    answered: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    for use in key.uses:
+        answered[use.model.removeprefix("models/")] += use.answered
+        failed[use.model.removeprefix("models/")] += use.failed
+    names = {*answered, *(name for name in rests if not model or name == model.removeprefix("models/"))}
+    found = [Badge(name, answered[name], failed[name], whole or rests.get(name)) for name in names]
+    found.sort(key=lambda badge: (-badge.answered, badge.rest is None, -badge.failed, badge.model))
+    return [Badge("", rest=whole), *found] if whole else found
+
+
+def _rests(key: queries.StatKey, at: float) -> tuple[Rest | None, dict[str, Rest]]:
+    """Why nothing is asked of a key, for every model and for single ones: as the catalogue has it, in force now."""
+    benches: Mapping[str, Bench] = keypool().catalogue.benches(key.id)
+    said = {refusal.model: refusal for refusal in key.refusals}
+    rests = {}
+    for model, bench in benches.items():
+        if bench.until > at and bench.reason not in (DEAD, DISABLED):
+            words = said.get(model)
+            until = None if bench.until == FOREVER else bench.until
+            text, since = (words.text[:MOST_SAID], words.since) if words else ("", None)
+            rests[model.removeprefix("models/")] = Rest("cooling", bench.reason, until, text, since)
+    whole = rests.pop("", None)
+    if key.dead_at is not None:
+        whole = Rest("dead", "dead", None, key.dead_reason[:MOST_SAID], key.dead_at)
+    elif key.disabled_at is not None and (key.disabled_until is None or key.disabled_until > at):
+        until = None if key.disabled_until in (None, FOREVER) else key.disabled_until
+        whole = Rest("disabled", "disabled", until, "", key.disabled_at)
+    return whole, rests
+
+
+def _few(found: list[Badge]) -> tuple[list[Badge], int]:
+    """As many badges as a row shows, and how many are left out: strangers name models, so there is no end of them."""
+    resting = [badge for badge in found[MOST_BADGES:] if badge.rest][:MOST_BADGES]
+    shown = found[:MOST_BADGES] + resting
+    return shown, len(found) - len(shown)
+
+
+def _models_to_choose(
+    filters: Filters, scope: queries.Scope, models: list[queries.Figures]
+) -> list[queries.Figures]:
+    """Those of the window, also those that the filter itself leaves out."""
+    return read(queries.model_figures, queries.Scope(scope.since, scope.pool_id)) if filters.model else models
+
+
+def _filters() -> Filters:
+    given = request.args
+    window, shown = given.get("window", ""), given.get("show", "")
+    return Filters(
+        window=window if window in WINDOWS_H else "",
+        pool_id=given.get("pool", type=int) if signed_in() else None,
+        model=given.get("model", "").strip()[:200],
+        shown=shown if shown in queries.SHOWN else "",
+    )
+
+
+def _quota_reset() -> str:
+    return keypool().preferences.current.quota_reset
+
+
+Table = tuple[tuple[str, ...], Iterable[Iterable[Any]]]
+
+
+def _keys_sheet(filters: Filters, at: float) -> Table:
+    header = ("key", "provider", "model", "answered", "failed", "state", "reason", "until")
+    admin = signed_in()
+    return (*header, "pools", "upstream said") if admin else header, _key_rows(filters, at, admin)
+
+
+def _key_rows(filters: Filters, at: float, admin: bool) -> Iterator[Iterable[Any]]:
+    """One row a key and model; keys without any have one with no model."""
+    scope, after = filters.scope(at), 0
+    while keys := read(queries.stat_keys, scope, at, filters.shown, after, PIECE):
+        after = keys[-1].id
+        for key in keys:
+            for badge in badges(key, filters.model, at) or [Badge("")]:
+                rest = badge.rest or Rest("", "", None)
+                figures = (badge.model, badge.answered, badge.failed)
+                row = (key.hint, key.provider, *figures, rest.word, rest.reason, iso(rest.until))
+                yield (*row, ", ".join(key.pools), rest.text) if admin else row
+
+
+def _models_sheet(filters: Filters, at: float) -> Table:
+    found = read(queries.model_figures, filters.scope(at), 10_000)
+    rows = ((each.name, each.requests, each.ok, each.errors, _rate(each), each.tokens) for each in found)
+    return ("model", "requests", "ok", "errors", "ok rate", "tokens"), rows
+
+
+def _endpoints_sheet(filters: Filters, at: float) -> Table:
+    found = read(queries.endpoint_figures, filters.scope(at))
+    rows = ((each.name, each.requests, each.ok, each.errors, _rate(each)) for each in found)
+    return ("endpoint", "requests", "ok", "errors", "ok rate"), rows
+
+
+def _endings_sheet(filters: Filters, at: float, side: str) -> Table:
+    found = read(queries.endings, filters.scope(at), side, 10_000)
+    return ("status", "code", "times"), ((each.status or "", each.word, each.times) for each in found)
+
+
+SHEETS = {
+    "keys": _keys_sheet,
+    "models": _models_sheet,
+    "endpoints": _endpoints_sheet,
+    "errors": lambda filters, at: _endings_sheet(filters, at, "request"),
+    "upstream-errors": lambda filters, at: _endings_sheet(filters, at, "attempt"),
+}
+
+
+def _rate(figures: queries.Figures) -> float | str:
+    return round(figures.ok / figures.requests, 4) if figures.requests else ""
