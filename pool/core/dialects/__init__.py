@@ -8,7 +8,6 @@ from pool.core.dialects.errors import (
     error_fields,
     render_fault,
     render_stream_fault,
-    scrub,
     upstream_fault,
 )
 from pool.core.dialects.gemini.codecs import ChatCodec, EmbeddingsCodec
@@ -40,6 +39,5 @@ __all__ = [
     "is_array_stream",
     "render_fault",
     "render_stream_fault",
-    "scrub",
     "upstream_fault",
 ]

@@ -13,6 +13,7 @@ import orjson
 from pool.core.calls import GEMINI
 from pool.core.dialects.gemini.errors import google_error
 from pool.core.faults import Fault
+from pool.core.masking import redact
 
 JSON_TYPE = ("Content-Type", "application/json")
 MAX_MESSAGE_CHARS = 2000
@@ -114,21 +115,13 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-KEY_SHAPES = re.compile(r"AIza[\w-]{20,}|AQ\.[\w.-]{16,}|sk-[\w-]{20,}|\bya29\.[\w.-]{20,}")
-
-
-def scrub(text: str) -> str:
-    """Masks whatever looks like a key: a suspended Google key is echoed whole in its own refusal."""
-    return KEY_SHAPES.sub(lambda found: f"{found[0][:8]}…{found[0][-4:]}", text)
-
-
 def upstream_fault(provider_dialect: str, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
     """An upstream's error as a `Fault` that keeps its status and message. `headers` are lower-case."""
     said = error_fields(body)
     if said.html:
         message = f"The upstream answered {status} with an HTML page."
     else:
-        message = scrub(said.message)[:MAX_MESSAGE_CHARS] or f"The upstream answered {status}."
+        message = redact(said.message)[:MAX_MESSAGE_CHARS] or f"The upstream answered {status}."
     details: dict[str, Any] = {}
     if provider_dialect == GEMINI:
         details = {"google": _google_details(said)}
@@ -144,7 +137,7 @@ def upstream_fault(provider_dialect: str, status: int, headers: Mapping[str, str
 
 
 def _google_details(said: ErrorFields) -> dict[str, Any]:
-    details = orjson.loads(scrub(orjson.dumps(said.details).decode()))
+    details = orjson.loads(redact(orjson.dumps(said.details).decode()))
     return {"status": said.status, "details": details}
 
 
