@@ -1,5 +1,5 @@
 # Everything here makes .venv first. Give arguments to pytest as PYTEST_ARGS, another interpreter as PYTHON.
-.PHONY: help run test test-all lint lock bench static
+.PHONY: help run demo test test-all lint lock bench static
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -22,6 +22,7 @@ $(shell test -x .venv/bin/python || rm -f .venv/pyvenv.cfg)
 
 help:
 	@echo "make run        start Keypool on HOST:PORT (127.0.0.1:8000)"
+	@echo "make demo       look at it without a key: made-up keys and traffic, on DEMO_PORT (8010)"
 	@echo "make test       the test suite; make test-all adds the slow ones"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      performance figures as one table"
@@ -29,6 +30,9 @@ help:
 
 run: $(RUNTIME) static
 	@exec .venv/bin/python -m gunicorn -c gunicorn.conf.py "app:create_app()"
+
+demo: $(RUNTIME) static
+	@exec .venv/bin/python -m demo
 
 test: $(DEVELOPMENT) static
 	.venv/bin/python -m pytest -q -m "not slow" $(PYTEST_ARGS)

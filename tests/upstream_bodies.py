@@ -40,7 +40,7 @@ def gemini_stream(
 
 
 def openai_text(text: str = "Hello", *, model: str = "gpt-4o-mini", finish: str = "stop") -> dict[str, Any]:
-    message = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
     return {
         "id": "chatcmpl-scripted0001",
         "object": "chat.completion",
