@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -217,3 +218,37 @@ def check(name: str, value: Any) -> tuple[str, Any]:
     """The canonical name and the typed value of a change; None stands for the default. Raises `BadSetting`."""
     typed = coerce(name, BY_NAME[name].default if value is None and name in BY_NAME else value)
     return BY_NAME[name].name, typed
+
+
+def table() -> str:
+    """The README's table of settings: `python -m pool.settings` prints it."""
+    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *map(_table_row, SETTINGS)])
+
+
+def _table_row(setting: Setting) -> str:
+    also = f" (also {', '.join(f'`{name}`' for name in setting.aliases)})" if setting.aliases else ""
+    told = [setting.help]
+    if setting.choices:
+        told.append(f"One of {', '.join(f'`{choice}`' for choice in setting.choices)}.")
+    if setting.low is not None and setting.high is not None:
+        told.append(f"{_figure(setting.low)} to {_figure(setting.high)}.")
+    if setting.boot:
+        told.append("Read at the start only.")
+    return f"| `{setting.name}`{also} | {_default(setting)} | {' '.join(told)} |"
+
+
+def _default(setting: Setting) -> str:
+    match setting.default:
+        case bool(on):
+            return "on" if on else "off"
+        case str(text):
+            return f"`{text}`"
+    return f"{_figure(setting.default)} {setting.unit}".strip()
+
+
+def _figure(number: float) -> str:
+    return f"{number:,.0f}" if number == int(number) else f"{number:g}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table() + "\n")
