@@ -62,6 +62,10 @@ class Passwords:
         parsed = _parse(encoded)
         return parsed is None or parsed[0] != self._cost
 
+    def weak(self, password: str) -> str | None:
+        """Why a new password is refused; None where it will do."""
+        return weak(password)
+
     def close(self) -> None:
         if self._threads is not None:
             self._threads.join()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from zlib import crc32
 
 from flask import Blueprint, Response, abort, make_response, redirect, request, url_for
 
@@ -83,10 +82,6 @@ class Badge:
     failed: int = 0
     rest: Rest | None = None
 
-    @property
-    def hue(self) -> int:
-        return crc32(self.model.encode()) % HUES
-
 
 @stats.before_request
 def _guard() -> Response | None:
@@ -104,6 +99,8 @@ def stat() -> Response:
     keys = read(queries.stat_keys, scope, at, filters.shown, after, SIZE + 1)
     reset = _quota_reset()
     models = read(queries.model_figures, scope)
+    everything = read(queries.model_figures, replace(scope, model="")) if filters.model else models
+    names = sorted({each.name for each in everything if each.name} | {filters.model} - {""})
     return htmx.page(
         "stat/page.html",
         "stat/_figures.html",
@@ -112,7 +109,8 @@ def stat() -> Response:
         windows=("", *WINDOWS_H),
         since=scope.since,
         pools=list(keypool().catalogue.pools.values()) if signed_in() else [],
-        names=sorted({each.name for each in _models_to_choose(filters, scope, models) if each.name} | {filters.model}),
+        names=names,
+        hues={name: place % HUES for place, name in enumerate(names)},
         rows=[(key, *_few(badges(key, filters.model, at))) for key in keys[:SIZE]],
         after=after,
         more=keys[SIZE - 1].id if len(keys) > SIZE else 0,
@@ -181,13 +179,6 @@ def _few(found: list[Badge]) -> tuple[list[Badge], int]:
     resting = [badge for badge in found[MOST_BADGES:] if badge.rest][:MOST_BADGES]
     shown = found[:MOST_BADGES] + resting
     return shown, len(found) - len(shown)
-
-
-def _models_to_choose(
-    filters: Filters, scope: queries.Scope, models: list[queries.Figures]
-) -> list[queries.Figures]:
-    """Those of the window, also those that the filter itself leaves out."""
-    return read(queries.model_figures, queries.Scope(scope.since, scope.pool_id)) if filters.model else models
 
 
 def _filters() -> Filters:

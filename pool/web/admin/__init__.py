@@ -23,4 +23,13 @@ def _guard() -> Response | None:
     return None
 
 
-from pool.web.admin import clients, dashboard, imports, keys, old_paths, pools  # noqa: E402, F401 — they add the views
+from pool.web.admin import (  # noqa: E402, F401 — they add the views
+    account,
+    clients,
+    dashboard,
+    imports,
+    keys,
+    old_paths,
+    pools,
+    settings,
+)
