@@ -9,20 +9,22 @@ from io import BytesIO
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "pool" / "web" / "translations"
-WHERE = [("pool/web/**.py", "python"), ("templates/**.html", "jinja2")]
+WHERE = [("pool/web/**.py", "python"), ("pool/settings.py", "python"), ("templates/**.html", "jinja2")]
+KEYWORDS = {**DEFAULT_KEYWORDS, "Setting": (4,)}
+"""The fourth argument of a `Setting` is its help, which its page shows."""
 OPTIONS = {"templates/**.html": {"trimmed": "true", "silent": "false"}}
 
 
 def texts():
     """Every text of the pages, as a catalogue without translations."""
     catalog = Catalog(project="Keypool")
-    for name, _line, message, comments, context in extract_from_dir(ROOT, WHERE, OPTIONS):
+    for name, _line, message, comments, context in extract_from_dir(ROOT, WHERE, OPTIONS, KEYWORDS):
         catalog.add(message, None, [(name, None)], auto_comments=comments, context=context)
     return catalog
 
