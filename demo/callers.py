@@ -88,10 +88,13 @@ def _gemini_call(model: str, stream: bool, prompt: str) -> tuple[str, dict[str, 
 
 def _spoilt(path: str, body: dict[str, Any], rng: random.Random) -> tuple[str, dict[str, Any]]:
     """A mistake of the caller's: a model that is gone (404), or a value out of range (400)."""
-    if "model" in body:
+    gone, openai = rng.random() < 0.5, "model" in body
+    if gone and openai:
         body["model"] = "gemini-1.5-flash"
-    elif rng.random() < 0.5:
+    elif gone:
         path = path.replace(path.rpartition("/")[2].partition(":")[0], "gemini-1.5-flash")
+    elif openai:
+        body["temperature"] = 9
     else:
         body["generationConfig"] = {"temperature": 9}
     return path, body

@@ -77,7 +77,7 @@ _PAID = ((FLAKY, False, 1),)
 
 _OWNERS = ("lab", "workshop", "library", "print shop", "hackathon", "student", "team blue", "spare")
 _NOTES = {
-    "day": "free tier, 250 a day",
+    "day": "free tier, 1,500 a day",
     "zero": "no pro on this tier",
     "switched_off": "switch the API on in the console",
     "leaked": "was in a public notebook",

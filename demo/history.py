@@ -17,7 +17,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from app import Keypool
-from demo.cast import EMBEDDING, FLASH, LITE, MINI, PRO, PROGRAMS, Part, Program
+from demo.cast import EMBEDDING, FLASH, LITE, MINI, PRO, PROGRAMS, RESEARCH, Part, Program
 from demo.placing import Placed
 from demo.refusals import REFUSALS
 from pool.adapters import tables
@@ -62,10 +62,15 @@ def write_past(keypool: Keypool, placed: Placed, now: float) -> None:
 
 
 def _magnify(session: Session) -> None:
-    """Let every request of the days count `TIMES`, in all the figures that add requests up."""
-    for hours in (tables.TrafficHour, tables.UsageHour):
-        counts = [column for column in hours.__table__.columns if not column.primary_key]
-        session.execute(update(hours).values({column.name: column * TIMES for column in counts}))
+    """Let every request of the days count about `TIMES`, in all the figures that add requests up.
+
+    About: a little more in one hour than in another, or every figure would be a multiple.
+    """
+    for table in tables.db.metadata.sorted_tables:
+        if table.name.endswith("_hourly"):
+            times = TIMES - 40 + table.c.hour // 3600 * 7919 % 81
+            counts = [column for column in table.columns if not column.primary_key]
+            session.execute(update(table).values({column.name: column * times for column in counts}))
     key = tables.Key
     counted: dict[str, Any] = {
         name: getattr(key, name) * TIMES for name in ("requests", "successes", "errors", "tokens")
@@ -81,7 +86,7 @@ def traffic_at(at: float) -> float:
 
 
 class Past:
-    """Makes requests up, oldest first, and weaves in how troubled keys were found out."""
+    """Makes up requests, oldest first, and how troubled keys were found out."""
 
     def __init__(self, placed: Placed, now: float, rng: random.Random) -> None:
         self._placed = placed
@@ -117,13 +122,13 @@ class Past:
         chance, hours_ago = self._rng.random(), (self._now - at) / 3600
         if chance < 0.004:
             self._end(record, 400, "error", "invalid_request", "rejected")
-        elif chance < (0.3 if INCIDENT_H[0] > hours_ago > INCIDENT_H[1] else 0.007):
+        elif chance < (0.3 if INCIDENT_H[0] > hours_ago > INCIDENT_H[1] else 0.006):
             for _ in range(3):
                 self._end(record, 503, "error", "overloaded", "overloaded")
         elif chance < 0.98:
             self._answer(record)
         elif chance < 0.99 or not record.stream:
-            self._end(record, 429, "error", "", "quota_minute")
+            self._end(record, *self._rng.choice(((429, "error", "", "quota_minute"), (503, "error", "", "overloaded"))))
             self._answer(record)
         else:
             self._end(record, 499, "client_gone", "", "client_gone")
@@ -172,12 +177,15 @@ class Past:
         error = "" if status == 200 else {400: "Invalid value.", 503: "The model is overloaded."}.get(status, "")
         record.attempts.append(
             AttemptRecord(
-                self._key(record, provider), provider, "round_robin", record.latency_ms, duration_ms=took_ms,
+                self._key(record, provider), provider, self._why(record), record.latency_ms, duration_ms=took_ms,
                 status=None if status == 499 else status, outcome=attempt, blamed=status == 429, error=error,
             )
         )  # fmt: skip
         record.latency_ms += took_ms
         record.status, record.outcome, record.code = status, outcome, code
+
+    def _why(self, record: RequestRecord) -> str:
+        return "weighted" if record.pool_id == self._placed.pools[RESEARCH] else "round_robin"
 
     def _key(self, record: RequestRecord, provider: str) -> int:
         """A key that still serves then."""

@@ -49,7 +49,7 @@ def place(keypool: Keypool, now: float) -> Placed:
     for program in cast.PROGRAMS:
         pool_id = placed.pools[program.pool]
         if program.client:
-            made = inventory.create_client(program.client, pool_id)
+            made = inventory.create_client(program.client, pool_id, rpm_limit=600)
             placed.clients[program.client], placed.tokens[program.pool, program.client] = made
         else:
             placed.tokens[program.pool, ""] = inventory.auth_key(pool_id)
@@ -96,3 +96,7 @@ def _backdate(session: Session, begun: float) -> None:
     )
     for table, column, day in places:
         session.execute(update(table).values({column: begun + (day - 1) * 86_400}))
+    client, until = tables.ClientKey, begun + 6 * 86_400
+    session.execute(
+        update(client).where(client.revoked_at.is_not(None)).values(revoked_at=until, last_used_at=until - 7_200)
+    )

@@ -49,9 +49,9 @@ def _day(_key: str, model: str) -> Action:
     # Google sends a RetryInfo here too, and it is not true: the quota comes back at midnight.
     return gemini_error(
         429,
-        message=f"{_QUOTA}\n{_METRIC}/generate_content_free_tier_requests, limit: 250\nPlease retry in 31.5s.",
+        message=f"{_QUOTA}\n{_METRIC}/generate_content_free_tier_requests, limit: 1500\nPlease retry in 31.5s.",
         quota_id="GenerateRequestsPerDayPerProjectPerModel-FreeTier",
-        quota_value="250",
+        quota_value="1500",
         retry_delay="31s",
         model=model,
     )

@@ -46,9 +46,9 @@ _WELCOME = """
 
   What to look at
     {url}/dashboard  a week of traffic, and the requests that come in now
-    {url}/keys       200 keys: which rest, until when and why. Wake one up and see what comes of it
+    {url}/keys       200 keys: which rest, until when and why. Wake a dead one and see it die again
+    {url}/stat       what each key answered today, by model, and what the upstreams refused
     {url}/pools      three pools; each page has the lines for curl and the SDKs, to call it yourself
-    {url}/clients    the programs that call; revoke one and watch its requests stop
 
   Ctrl-C ends it. It begins anew at each start; what Keypool says is in {log}.
 
