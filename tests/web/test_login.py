@@ -213,7 +213,8 @@ def test_everything_but_a_few_public_routes_is_closed_to_strangers(house):
     assert rows_of(house, "audit") == []
 
 
-PAGES = ["/login", "/dashboard", "/keys", "/pools", "/pools/new", "/pools/1", "/keys/import", "/clients", "/nowhere"]
+PAGES = ["/login", "/dashboard", "/keys", "/pools", "/pools/new", "/pools/1", "/keys/import", "/clients", "/stat"]
+PAGES += ["/settings", "/account", "/nowhere"]
 
 
 def test_every_page_has_the_security_headers(house):
