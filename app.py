@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import gevent.pool
 from flask import Flask
 from flask_migrate import Migrate
 
@@ -30,6 +31,7 @@ from pool.adapters.spool import Spool
 from pool.adapters.tables import db
 from pool.adapters.upstream import Upstream
 from pool.adapters.vault import Vault, WrongKey, open_vault
+from pool.checking import AT_ONCE, Checker
 from pool.chores import Chore, Chores
 from pool.core.catalogue import Catalogue
 from pool.core.judge import Judge
@@ -65,6 +67,7 @@ class Keypool:
     upstream: Upstream
     relay: Relay
     models: ModelList
+    checker: Checker
     proxy: Proxy
     spool: Spool
     recorder: Recorder
@@ -109,7 +112,7 @@ def create_app(config: Mapping[str, Any] | None = None, environment: Mapping[str
     _settle_password(keypool)
     mount(app)
     served = Forwarded(boot.forwarded_allow_ips).around(keypool.proxy.first(app.wsgi_app))
-    app.wsgi_app = served  # type: ignore[method-assign,assignment]
+    app.wsgi_app = served  # type: ignore[method-assign]
     return app
 
 
@@ -133,12 +136,13 @@ def _assemble(boot: Environment) -> Keypool:
         catalogue.bench(word.key_id, word.reason, word.until, word.model)
 
     state.listen(hear)
+    judge = Judge(catalogue, state.announce, spool.write)
     relay = Relay(
         catalogue=catalogue,
         settings=settings,
         state=state,
         upstream=upstream,
-        judge=Judge(catalogue, state.announce, spool.write),
+        judge=judge,
         remember=spool.write,
         unseal=inventory.unseal,
         clock=time.time,
@@ -146,6 +150,18 @@ def _assemble(boot: Environment) -> Keypool:
         pause=gevent.sleep,
         rng=random.Random(),
         user_agent=f"keypool/{VERSION}",
+    )
+    checker = Checker(
+        upstream=upstream,
+        catalogue=catalogue,
+        judge=judge,
+        settings=settings,
+        unseal=inventory.unseal,
+        revive=inventory.revive,
+        remember=inventory.set_checked,
+        clock=time.time,
+        monotonic=time.monotonic,
+        each=gevent.pool.Pool(AT_ONCE).map,
     )
     models = ModelList(relay, catalogue, settings, time.time, gevent.spawn)
     inventory.on_change(models.forget)
@@ -163,6 +179,7 @@ def _assemble(boot: Environment) -> Keypool:
         upstream=upstream,
         relay=relay,
         models=models,
+        checker=checker,
         proxy=Proxy(access, relay, models, settings, time.time),
         spool=spool,
         recorder=recorder,

@@ -1,5 +1,5 @@
 // What script adds to pages that work without it: copying, `/` for the search field, hiding a shown secret again,
-// counting down.
+// counting down, ticking whole pages, keeping the focus, looking again.
 "use strict";
 
 function shownButtons(root) {
@@ -7,16 +7,47 @@ function shownButtons(root) {
   for (const button of root.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
 }
 
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy]");
-  if (button) {
-    const source = button.closest(".copyable, .snippet").querySelector("[data-copy-source]");
+function say(text) {
+  const said = document.getElementById("said");
+  if (said) said.textContent = text;
+}
+
+async function copy(button) {
+  const source = button.closest(".copyable, .snippet, .whole").querySelector("[data-copy-source]");
+  try {
     await navigator.clipboard.writeText(source.textContent);
-    if (button.dataset.said) return;
-    const before = [...button.childNodes];
-    button.dataset.said = "yes";
-    button.textContent = button.dataset.done;
-    setTimeout(() => { button.replaceChildren(...before); delete button.dataset.said; }, 1500);
+  } catch {
+    source.select?.();  // not allowed: it is there to be copied by hand
+    return;
+  }
+  say(button.dataset.done);
+  if (button.dataset.said) return;
+  const before = [...button.childNodes];
+  button.dataset.said = "yes";
+  button.textContent = button.dataset.done;
+  setTimeout(() => { button.replaceChildren(...before); delete button.dataset.said; }, 1500);
+}
+
+function copyAtOnce(root) {
+  if (!navigator.clipboard) return;
+  for (const button of root.querySelectorAll("[data-copy-now]")) {
+    button.removeAttribute("data-copy-now");
+    button.focus();
+    copy(button);
+  }
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (button) copy(button);
+  const close = event.target.closest("[data-close]");
+  const box = close && document.querySelector(close.dataset.close);
+  if (box && document.getElementById("keys")) {
+    event.preventDefault();
+    const empty = document.createElement("div");
+    empty.id = empty.className = box.id;
+    box.replaceWith(empty);
+    document.getElementById("keys").focus({ preventScroll: true });
   }
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target)) menu.open = false;
@@ -45,8 +76,80 @@ function forgetSecrets(root) {
   }
 }
 
+// Ticking: a page at once, from one to another with Shift, and how many there are.
+const ticks = () => [...document.querySelectorAll('#keys input[name="key"]')];
+let lastTick;
+
+function countTicks() {
+  const all = ticks();
+  const ticked = all.filter((tick) => tick.checked).length;
+  for (const said of document.querySelectorAll("[data-ticked]")) {
+    said.textContent = said.dataset.ticked.replace("{n}", ticked);
+  }
+  for (const head of document.querySelectorAll("[data-tick-all]")) {
+    head.hidden = head.closest("label, th").hidden = false;
+    head.checked = ticked > 0 && ticked === all.length;
+    head.indeterminate = ticked > 0 && ticked < all.length;
+  }
+  for (const none of document.querySelectorAll("[data-tick-none]")) none.hidden = !ticked;
+}
+
+function tickAll(checked) {
+  for (const tick of ticks()) tick.checked = checked;
+  countTicks();
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-tick-none]")) {
+    tickAll(false);
+    document.getElementById("keys").focus({ preventScroll: true });
+  }
+  if (event.target.name !== "key" || event.target.type !== "checkbox") return;
+  if (event.shiftKey && lastTick?.isConnected) {
+    const all = ticks();
+    const [from, to] = [all.indexOf(lastTick), all.indexOf(event.target)].sort((a, b) => a - b);
+    for (const tick of all.slice(from, to + 1)) tick.checked = event.target.checked;
+  }
+  lastTick = event.target;
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-tick-all]")) tickAll(event.target.checked);
+  else if (event.target.name === "key") countTicks();
+});
+
+// Whoever pressed a button that is gone with the answer goes on beside it, not at the top of the page.
+let asker;
+
+document.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  asker = detail.elt.contains(document.activeElement) && { target: detail.target.id, menu: detail.elt.closest(".bulk .menu") };
+});
+
+document.addEventListener("htmx:afterSettle", () => {
+  if (!asker) return;
+  const { target, menu } = asker;
+  asker = undefined;
+  if (menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+  if (document.activeElement !== document.body) return;
+  const place = document.getElementById(target);
+  const next = place?.matches("tr") ? place.querySelector('[id^="switch-"], [id^="test-"]') : place;
+  next?.focus({ preventScroll: true });
+});
+
+// Pages that show what happens look again, while somebody looks at them.
+function look() {
+  if (document.visibilityState === "visible") document.body.dispatchEvent(new Event("look"));
+}
+setInterval(look, 15_000);
+document.addEventListener("visibilitychange", look);
+
 function enhance() {
   shownButtons(document);
+  copyAtOnce(document);
+  countTicks();
   forgetSecrets(document);
 }
 

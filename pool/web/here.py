@@ -47,9 +47,9 @@ def audit(
     thing: str,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
-) -> None:
-    """Remember that the admin did `action` to `thing` ("key 7"). No secret belongs here, only its mask."""
-    write(
+) -> int:
+    """Remember that the admin did `action` to `thing` ("key 7"); the id of that entry. No secret belongs here."""
+    return write(
         queries.add_to_trail,
         at=now(),
         who="admin",

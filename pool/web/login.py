@@ -106,6 +106,14 @@ def elevate(password: str) -> bool:
     return True
 
 
+def unlocked() -> tuple[bool, str]:
+    """May secrets be shown: was the password typed now, or up to ten minutes ago? Beside a no: what was wrong."""
+    typed = request.form.get("password", "")
+    if elevated() or (typed and elevate(typed)):
+        return True, ""
+    return False, _("That is not the password, or it was tried too often.") if typed else ""
+
+
 @login.before_request
 def _guard() -> None:
     refuse_foreign()

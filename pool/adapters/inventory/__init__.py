@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from secrets import token_hex
 from typing import Any
 
@@ -141,6 +141,25 @@ class Inventory:
         for key_id in key_ids:
             self._catalogue.revive(key_id)
         self.refresh()
+
+    def put_disabled(self, states: Mapping[int, keys.Disabled]) -> None:
+        """Bring back what a person had said of each key: since when it is disabled, and until when."""
+        self._database.write(keys.put_disabled, states, self._clock())
+        self.refresh()
+
+    def set_checked(self, key_ids: Sequence[int], at: float) -> None:
+        """Note when keys were tested. The catalogue need not know."""
+        self._database.write(keys.set_checked, list(key_ids), at)
+
+    def arrange(self, seats: Mapping[int, Sequence[int]]) -> None:
+        """Give each key exactly these pools. A pool it was in before keeps its weight and tier for it."""
+        self._database.write(keys.arrange, seats, self._clock())
+        self.refresh()
+
+    def secrets(self, key_ids: Sequence[int]) -> dict[int, str]:
+        """Keys in full, by id: for somebody who may see them."""
+        known = self._catalogue.keys
+        return {key_id: self.unseal(known[key_id]) for key_id in key_ids if key_id in known}
 
     def bin_keys(self, key_ids: Sequence[int]) -> int:
         """Delete keys; the bin keeps them for seven days."""

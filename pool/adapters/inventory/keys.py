@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from pool.adapters import tables
@@ -15,6 +15,9 @@ from pool.adapters.database import next_revision
 from pool.adapters.vault import Vault
 from pool.core.keys import FOREVER
 from pool.core.masking import mask
+
+Disabled = tuple[float | None, float | None]
+"""Since when a key is disabled (None: it is not), and until when (None: until somebody says otherwise)."""
 
 _Place = tuple[int, bytes]
 """Where a key belongs: its provider's id and its fingerprint, which no two keys share."""
@@ -181,6 +184,51 @@ def set_disabled(session: Session, key_ids: list[int], until: float | None, now:
         "updated_at": now,
     }
     return _update_keys(session, key_ids, values)
+
+
+def put_disabled(session: Session, states: Mapping[int, Disabled], now: float) -> None:
+    revision = next_revision(session)
+    columns: Any = tables.Key.__table__
+    statement = (
+        update(columns)
+        .where(columns.c.id == bindparam("at_key"))
+        .values(disabled_at=bindparam("since"), disabled_until=bindparam("ends"), revision=revision, updated_at=now)
+    )
+    rows = [{"at_key": key_id, "since": since, "ends": until} for key_id, (since, until) in states.items()]
+    if rows:
+        session.connection().execute(statement, rows)
+
+
+def set_checked(session: Session, key_ids: list[int], at: float) -> None:
+    _update_keys(session, key_ids, {"checked_at": at})
+
+
+def arrange(session: Session, seats: Mapping[int, Sequence[int]], now: float) -> None:
+    """Seats that stay are left alone; a new one takes the weight of the key's seat elsewhere."""
+    revision, member = next_revision(session), tables.Membership
+    pools = set(session.scalars(select(tables.Pool.id)))
+    for piece in pieces(list(seats)):
+        known: dict[int, dict[int, tables.Membership]] = {key_id: {} for key_id in piece}
+        for seat in session.scalars(select(member).where(member.key_id.in_(piece))):
+            known[seat.key_id][seat.pool_id] = seat
+        for key_id in piece:
+            # A pool may be gone by now; a key is in one at least.
+            wanted = pools.intersection(seats[key_id])
+            if wanted:
+                _arrange_one(session, key_id, known[key_id], wanted, revision, now)
+
+
+def _arrange_one(
+    session: Session, key_id: int, known: dict[int, tables.Membership], wanted: set[int], revision: int, now: float
+) -> None:
+    live = [seat for seat in known.values() if seat.removed_at is None]
+    weight = max((seat.weight for seat in live), default=1)
+    for seat in live:
+        if seat.pool_id not in wanted:
+            seat.removed_at, seat.revision = now, revision
+    for pool_id in wanted.difference(seat.pool_id for seat in live):
+        seat_before = known.get(pool_id)
+        put_in(session, seat_before, pool_id, key_id, seat_before.weight if seat_before else weight, revision, now)
 
 
 def revive(session: Session, key_ids: list[int]) -> None:

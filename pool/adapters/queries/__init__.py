@@ -5,7 +5,17 @@ Those few that write (`write` runs them) touch what no other module owns: sessio
 
 from pool.adapters.queries.drafts import draft, keep_draft, take_draft
 from pool.adapters.queries.facts import cap_counts, meta, set_password
-from pool.adapters.queries.keys import STANDINGS, KeyRow, KnownKey, key_counts, key_page, key_row, known_keys
+from pool.adapters.queries.keys import (
+    STANDINGS,
+    KeyRow,
+    KnownKey,
+    key_counts,
+    key_page,
+    key_row,
+    known_keys,
+    seats_of,
+    some_keys,
+)
 from pool.adapters.queries.pools import ClientRow, PoolRow, client_row, client_rows, pool_row, pool_rows
 from pool.adapters.queries.sessions import (
     SessionRow,
@@ -32,8 +42,16 @@ from pool.adapters.queries.stat import (
     model_figures,
     stat_keys,
 )
-from pool.adapters.queries.traffic import Hour, RequestRow, Traffic, hours_since, recent_requests, traffic_since
-from pool.adapters.queries.trail import add_to_trail
+from pool.adapters.queries.traffic import (
+    Hour,
+    RequestRow,
+    Traffic,
+    hours_since,
+    recent_requests,
+    traffic_between,
+    traffic_lately,
+)
+from pool.adapters.queries.trail import add_to_trail, entry
 
 __all__ = [
     "SHOWN",
@@ -64,6 +82,7 @@ __all__ = [
     "end_session",
     "endings",
     "endpoint_figures",
+    "entry",
     "forget_old_sessions",
     "hours_since",
     "keep_draft",
@@ -77,10 +96,13 @@ __all__ = [
     "pool_row",
     "pool_rows",
     "recent_requests",
+    "seats_of",
     "session_rows",
     "set_password",
+    "some_keys",
     "stat_keys",
     "take_draft",
     "touch_session",
-    "traffic_since",
+    "traffic_between",
+    "traffic_lately",
 ]

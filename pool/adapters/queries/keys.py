@@ -38,6 +38,7 @@ class KeyRow:
     created_at: float
     email: str
     tokens: int
+    checked_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,24 @@ def key_page(
     if standing in STANDINGS:
         query = query.where(_stands(standing, now))
     return _with_pools(session, list(session.execute(query).all()))
+
+
+def some_keys(session: Session, key_ids: Sequence[int]) -> list[KeyRow]:
+    """Those of the keys that are not in the bin, in their order."""
+    found: list[KeyRow] = []
+    for at in range(0, len(key_ids), 500):
+        query = _rows().where(Key.id.in_(key_ids[at : at + 500]), Key.deleted_at.is_(None))
+        found += _with_pools(session, list(session.execute(query).all()))
+    return sorted(found, key=lambda row: row.id)
+
+
+def seats_of(session: Session, key_ids: Sequence[int]) -> dict[int, list[int]]:
+    """The pools each key is in, by their ids."""
+    seats: dict[int, list[int]] = {}
+    for at in range(0, len(key_ids), 500):
+        for key_id, pools in _pools_of(session, list(key_ids[at : at + 500])).items():
+            seats[key_id] = [pool_id for pool_id, _ in pools]
+    return seats
 
 
 def key_row(session: Session, key_id: int) -> KeyRow | None:
@@ -123,6 +142,7 @@ def _rows() -> Select[*tuple[Any, ...]]:
         Key.id, Key.public_id, Provider.slug, Key.hint_prefix, Key.hint_suffix, Key.name, Key.note, Key.disabled_at,
         Key.disabled_until, Key.dead_at, Key.dead_reason, Key.requests, Key.successes, Key.errors, Key.last_used_at,
         Key.last_error, Key.origin, Key.created_at, Key.email, Key.tokens,
+        Key.checked_at,
     ).join(Provider)  # fmt: skip
 
 

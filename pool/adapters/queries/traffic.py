@@ -23,7 +23,7 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Sums since a moment. `p95_ms` is the upper edge of its bucket: None without traffic or beyond the last edge."""
+    """Sums over some hours. `p95_ms` is the upper edge of its bucket: None without traffic or beyond the last edge."""
 
     requests: int
     successes: int
@@ -66,12 +66,20 @@ def hours_since(session: Session, since: int) -> list[Hour]:
     return [Hour(row[0], int(row[1]), int(row[2]), int(row[3])) for row in session.execute(query)]
 
 
-def traffic_since(session: Session, since: int) -> Traffic:
+def traffic_lately(session: Session, since: float) -> tuple[int, int]:
+    """Requests that came in since a moment a minute ago or so, and their tokens: a walk along the index of the log."""
+    tokens = func.coalesce(func.sum(Request.tokens_in + Request.tokens_out), 0)
+    row = session.execute(select(func.count(), tokens).where(Request.at > since)).one()
+    return int(row[0]), int(row[1])
+
+
+def traffic_between(session: Session, since: int, until: int) -> Traffic:
+    """From the hour that begins at `since` up to the one that begins at `until`, without that one."""
     hour = TrafficHour
     figures = [hour.requests, hour.successes, hour.errors, hour.tokens_in + hour.tokens_out]
     figures += [getattr(hour, column) for column in LATENCY_BUCKETS]
     sums = [func.coalesce(func.sum(figure), 0) for figure in figures]
-    row = session.execute(select(*sums).where(hour.hour >= since)).one()
+    row = session.execute(select(*sums).where(hour.hour >= since, hour.hour < until)).one()
     requests, successes, errors, tokens, *buckets = (int(value) for value in row)
     return Traffic(requests, successes, errors, tokens, _percentile(buckets, 0.95))
 

@@ -21,11 +21,18 @@ def add_to_trail(
     object: str,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
-) -> None:
-    """Remember a change. `before` and `after` hold no secret, at most its mask."""
-    session.add(
-        AuditEntry(
-            at=at, who=who, via=via, ip=ip, action=action, object=object,
-            before=dict(before) if before else None, after=dict(after) if after else None,
-        )
+) -> int:
+    """Remember a change; its id. `before` and `after` hold no secret, at most its mask."""
+    entry = AuditEntry(
+        at=at, who=who, via=via, ip=ip, action=action, object=object,
+        before=dict(before) if before else None, after=dict(after) if after else None,
     )  # fmt: skip
+    session.add(entry)
+    session.flush()
+    return entry.id
+
+
+def entry(session: Session, entry_id: int) -> tuple[str, Mapping[str, Any]] | None:
+    """What was done, and what was there before."""
+    row = session.get(AuditEntry, entry_id)
+    return (row.action, row.before or {}) if row is not None else None

@@ -26,10 +26,12 @@ def _guard() -> Response | None:
 from pool.web.admin import (  # noqa: E402, F401 — they add the views
     account,
     clients,
+    copying,
     dashboard,
     imports,
     keys,
     old_paths,
     pools,
+    selection,
     settings,
 )

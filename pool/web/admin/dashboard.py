@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
-from flask import Response, request
+from typing import Any
+
+from flask import Response, request, url_for
 
 from pool.adapters import queries
+from pool.core.quota import last_reset
 from pool.web import htmx
 from pool.web.admin import admin
-from pool.web.here import now, read
+from pool.web.here import keypool, now, read
 
+MINUTE_S = 60.0
 HOURS = 24
 RECENT = 20
 
 
 @admin.get("/dashboard")
 def dashboard() -> Response:
-    at = now()
-    this_hour = int(at // 3600) * 3600
-    today = int(at // 86_400) * 86_400
     before = _place(request.args.get("before", ""))
     rows = read(queries.recent_requests, RECENT, before)
-    return htmx.page(
-        "dashboard.html",
-        "_recent.html",
-        keys=read(queries.key_counts, at),
-        today=read(queries.traffic_since, today),
-        yesterday=read(queries.traffic_since, today - 86_400),
-        hours=_every_hour(this_hour),
-        rows=rows,
-        before=before,
-        older=f"{rows[-1].at!r},{rows[-1].id}" if len(rows) == RECENT else "",
-    )
+    older = f"{rows[-1].at!r},{rows[-1].id}" if len(rows) == RECENT else ""
+    around = {} if htmx.calling() else _figures(now())
+    return htmx.page("dashboard.html", "_recent.html", rows=rows, before=before, older=older, **around)
+
+
+@admin.get("/dashboard/figures")
+def figures() -> Response:
+    """What the dashboard asks for every few seconds while somebody looks at it."""
+    if not htmx.calling():
+        return htmx.moved(url_for(".dashboard"))
+    return htmx.page("dashboard.html", "_figures.html", **_figures(now()))
+
+
+def _figures(at: float) -> dict[str, Any]:
+    """Rolling minutes; days are quota days, like the quotas they are held against."""
+    quota_reset = keypool().preferences.current.quota_reset
+    began_at = last_reset(at, quota_reset)
+    before = last_reset(began_at - 1, quota_reset)
+    # Roll-ups are by the hour: a day begins with the hour its first moment is in.
+    today, yesterday = (int(moment // 3600) * 3600 for moment in (began_at, before))
+    this_hour = int(at // 3600) * 3600
+    rpm, tpm = read(queries.traffic_lately, at - MINUTE_S)
+    return {
+        "keys": read(queries.key_counts, at),
+        "rpm": rpm,
+        "tpm": tpm,
+        "today": read(queries.traffic_between, today, this_hour + 3600),
+        "yesterday": read(queries.traffic_between, yesterday, today),
+        "day_began": today,
+        "hours": _every_hour(this_hour),
+    }
 
 
 def _every_hour(this_hour: int) -> list[queries.Hour]:

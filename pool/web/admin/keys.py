@@ -1,4 +1,4 @@
-"""The keys page: a table that pages and filters on the server, and what can be done to one key."""
+"""The keys page: a table that pages and filters on the server, and what is done to one key."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from typing import Any
 
 from flask import Response, abort, flash, make_response, render_template, request, url_for
 from flask_babel import gettext as _
+from werkzeug.datastructures import MultiDict
 
 from pool.adapters import queries
 from pool.core.keys import FOREVER
 from pool.core.quota import next_reset
 from pool.web import htmx
 from pool.web.admin import admin
+from pool.web.check_words import check_text
 from pool.web.here import audit, keypool, now, read
 from pool.web.origin import own_path
 from pool.web.shown import Standing, standing
+
+admin.add_app_template_filter(check_text, "checked")
 
 SIZES = (25, 50, 100, 250, 500)
 SIZE = 50
@@ -22,12 +26,17 @@ SIZE = 50
 
 @admin.get("/keys")
 def keys() -> Response:
+    return htmx.page("keys/list.html", "keys/_found.html", **listing(request.args, request.full_path.rstrip("?")))
+
+
+def listing(args: MultiDict[str, str], back: str) -> dict[str, Any]:
+    """What the table of keys shows for the filters of a URL, which is `back`."""
     at = now()
-    search = request.args.get("q", "").strip()[:100]
-    wanted = request.args.get("state", "")
-    pool_id = request.args.get("pool", type=int)
-    after = request.args.get("after", 0, type=int)
-    size = request.args.get("size", SIZE, type=int)
+    search = args.get("q", "").strip()[:100]
+    wanted = args.get("state", "")
+    pool_id = args.get("pool", type=int)
+    after = args.get("after", 0, type=int)
+    size = args.get("size", SIZE, type=int)
     size = size if size in SIZES else SIZE
     rows = read(
         queries.key_page,
@@ -38,27 +47,42 @@ def keys() -> Response:
         standing=wanted if wanted in queries.STANDINGS else "",
         now=at,
     )
-    filters = {"q": search or None, "state": wanted or None, "pool": pool_id, "size": None if size == SIZE else size}
-    return htmx.page(
-        "keys/list.html",
-        "keys/_found.html",
-        rows=[(row, _standing(row, at)) for row in rows[:size]],
-        counts=read(queries.key_counts, at),
-        pools=list(keypool().catalogue.pools.values()),
-        filters=filters,
-        search=search,
-        wanted=wanted,
-        pool_id=pool_id,
-        after=after,
-        more=rows[size - 1].id if len(rows) > size else 0,
-        back=request.full_path.rstrip("?"),
-    )
+    return {
+        "rows": [(row, _standing(row, at)) for row in rows[:size]],
+        "counts": read(queries.key_counts, at),
+        "pools": list(keypool().catalogue.pools.values()),
+        "filters": {
+            "q": search or None,
+            "state": wanted or None,
+            "pool": pool_id,
+            "size": None if size == SIZE else size,
+        },
+        "search": search,
+        "wanted": wanted,
+        "pool_id": pool_id,
+        "after": after,
+        "more": rows[size - 1].id if len(rows) > size else 0,
+        "back": back,
+    }
+
+
+@admin.post("/keys/<int:key_id>/test")
+def test_key(key_id: int) -> Response:
+    """Ask its provider for the models; the judge acts on a refusal."""
+    row = _found(key_id)
+    check = next(iter(keypool().checker.check([key_id])), None)
+    if check is None:
+        abort(404)
+    audit("key.test", f"key {key_id}", after={"key": row.hint, "found": check.word})
+    if not htmx.calling():
+        flash(f"{row.hint}: {check_text(check)}")
+    return _shown(key_id, "keys/_tested.html", check=check)
 
 
 @admin.post("/keys/<int:key_id>/disable")
 def disable_key(key_id: int) -> Response:
     row = _found(key_id)
-    until = _until(request.form.get("for", ""))
+    until = until_of(request.form.get("for", ""))
     keypool().inventory.set_disabled([key_id], until)
     audit("key.disable", f"key {key_id}", after={"key": row.hint, "until": None if until == FOREVER else until})
     return _shown(key_id)
@@ -84,7 +108,7 @@ def revive_key(key_id: int) -> Response:
 @admin.get("/keys/<int:key_id>/delete")
 def ask_delete_key(key_id: int) -> Response:
     row = _found(key_id)
-    return make_response(render_template("keys/delete.html", row=row, back=_back(request.args)))
+    return make_response(render_template("keys/delete.html", row=row, back=back_of(request.args)))
 
 
 @admin.post("/keys/<int:key_id>/delete")
@@ -94,7 +118,7 @@ def delete_key(key_id: int) -> Response:
     audit("key.delete", f"key {key_id}", before={"key": row.hint, "pools": list(row.pools)})
     text = _("%(key)s is in the bin, for seven days.", key=row.hint)
     flash({"text": text, "undo": url_for(".restore_key", key_id=key_id)})  # type: ignore[arg-type]
-    return htmx.moved(_back(request.form))
+    return htmx.moved(back_of(request.form))
 
 
 @admin.post("/keys/<int:key_id>/restore")
@@ -103,7 +127,7 @@ def restore_key(key_id: int) -> Response:
     row = _found(key_id)
     audit("key.restore", f"key {key_id}", after={"key": row.hint})
     flash(_("%(key)s is back.", key=row.hint))
-    return htmx.moved(_back(request.form))
+    return htmx.moved(back_of(request.form))
 
 
 def _found(key_id: int) -> queries.KeyRow:
@@ -113,16 +137,16 @@ def _found(key_id: int) -> queries.KeyRow:
     return row
 
 
-def _shown(key_id: int) -> Response:
-    row, back = _found(key_id), _back(request.form)
-    return htmx.changed("keys/_row.html", back, row=row, standing=_standing(row, now()), back=back)
+def _shown(key_id: int, fragment: str = "keys/_row.html", **more: Any) -> Response:
+    row, back = _found(key_id), back_of(request.form)
+    return htmx.changed(fragment, back, row=row, standing=_standing(row, now()), back=back, **more)
 
 
 def _standing(row: queries.KeyRow, at: float) -> Standing:
     return standing(row, keypool().catalogue.benches(row.id), at)
 
 
-def _until(choice: str) -> float:
+def until_of(choice: str) -> float:
     """The moment a choice of the menu *disable* means."""
     at = now()
     match choice:
@@ -135,5 +159,6 @@ def _until(choice: str) -> float:
     return FOREVER
 
 
-def _back(given: Any) -> str:
+def back_of(given: Any) -> str:
+    """The page somebody came from, with its filters."""
     return own_path(given.get("back", ""), url_for(".keys"))

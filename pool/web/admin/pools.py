@@ -13,7 +13,7 @@ from pool.core.rotation import POLICIES
 from pool.web import htmx
 from pool.web.admin import admin
 from pool.web.here import audit, keypool, read
-from pool.web.login import elevate, elevated
+from pool.web.login import unlocked
 
 MOST_NAME = 200
 MOST_MODELS = 1_000
@@ -98,8 +98,8 @@ def switch_pool(pool_id: int, enabled: bool) -> Response:
 def reveal_pool(pool_id: int) -> Response:
     """Show the auth key: with the password typed now, or within the last ten minutes of this session."""
     row = _found(pool_id)
-    if not elevated() and not elevate(request.form.get("password", "")):
-        error = _("That is not the password, or it was tried too often.") if request.form.get("password") else ""
+    allowed, error = unlocked()
+    if not allowed:
         return htmx.page("pools/one.html", "pools/_auth.html", 403, **_context(row), asking=True, error=error)
     audit("pool.reveal", f"pool {pool_id}", after={"name": row.name, "key": row.auth_hint})
     token = keypool().inventory.auth_key(pool_id)
