@@ -122,8 +122,11 @@ def test_hostile_words_beside_a_key_are_words(house):
 
 
 @pytest.mark.timeout(60)
-def test_a_long_paste_leaves_the_hub_alone_until_the_preview(house):
-    """20,000 lines: other greenlets get their turn while they are parsed, sealed and looked up."""
+def test_a_long_import_leaves_the_hub_alone(house):
+    """20,000 lines: other greenlets get their turn while they are parsed, sealed, looked up and taken in.
+
+    Measured with 100,000: at most 20 ms. The bound leaves room for a machine that is busy with other things.
+    """
     visitor, gaps = Visitor(house), []
     pasted = "\n".join(f"AIzaSy{n:08d}" + "k" * 25 for n in range(20_000))
 
@@ -134,14 +137,17 @@ def test_a_long_paste_leaves_the_hub_alone_until_the_preview(house):
             gaps.append(time.perf_counter() - last)
             last = time.perf_counter()
 
+    visitor.press(visitor.see("/keys/import"), "Preview", text=GEMINI_KEYS[0])  # templates are compiled once
     ticking = gevent.spawn(tick)
     try:
         began = time.perf_counter()
         answer = visitor.post("/keys/import", text=pasted, pool="1", unknown="openai")
         shown = visitor.get(answer.location)
         took_s = time.perf_counter() - began
+        visitor.post(answer.location)
     finally:
         ticking.kill()
     assert "20,000" in shown.text
     assert took_s < 10
-    assert max(gaps) < 0.5, f"the hub stood still for {max(gaps):.3f} s"
+    assert len(house.keypool.catalogue.keys) == 20_000 - 200
+    assert max(gaps) < 0.2, f"the hub stood still for {max(gaps):.3f} s"

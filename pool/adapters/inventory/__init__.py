@@ -14,6 +14,7 @@ from gevent.lock import RLock
 from pool.adapters.database import Database
 from pool.adapters.vault import Vault
 from pool.core.catalogue import Catalogue
+from pool.core.heap import uncollected
 from pool.core.keys import FOREVER, Key
 from pool.core.records import release_line
 from pool.core.rotation import Member
@@ -62,7 +63,7 @@ class Inventory:
 
     def refresh(self) -> None:
         """Take over what changed since the last time."""
-        with self._refreshing:
+        with self._refreshing, uncollected():
             self._refresh()
         for hear in self._listeners:
             hear()
@@ -98,7 +99,7 @@ class Inventory:
                 # Not sleep(0): gevent runs fifty of those in a row before it looks at sockets and timers.
                 gevent.sleep(0.001)
                 if at:
-                    # Keys stay: a collector that looks at 100,000 of them stops everything for 100 ms.
+                    # Keys stay: the collector need never look at them.
                     gc.freeze()
             after = (rows[-1][0], rows[-1][1]) if query is reading.members_since else (rows[-1][0], 0)
 
@@ -122,8 +123,9 @@ class Inventory:
 
     def add_keys(self, given: Sequence[NewKey], pool_id: int, origin: str, who: str) -> list[Taken]:
         """Take keys into a pool, in one transaction. Known ones are linked; a binned one is restored."""
-        taken = self._database.write(keys.add_keys, self._vault, list(given), pool_id, origin, who, self._clock())
-        self.refresh()
+        with uncollected():
+            taken = self._database.write(keys.add_keys, self._vault, list(given), pool_id, origin, who, self._clock())
+            self.refresh()
         return taken
 
     def set_disabled(self, key_ids: Sequence[int], until: float | None) -> int:

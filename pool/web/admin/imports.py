@@ -12,6 +12,7 @@ from flask import Response, abort, flash, make_response, redirect, render_templa
 from flask_babel import gettext as _
 
 from pool.adapters import queries
+from pool.core.heap import uncollected
 from pool.core.importing import Row, parse
 from pool.web import htmx
 from pool.web.admin import admin
@@ -21,6 +22,7 @@ MOST_BYTES = 50_000_000
 SHOWN = 200
 """Rows of a preview that can be ticked one by one."""
 
+PIECE = 1_000
 LISTED = 1_000
 """Rejected lines a result lists."""
 
@@ -55,13 +57,14 @@ def import_keys() -> Response:
 
 
 @admin.post("/keys/import")
+@uncollected()
 def draft_import() -> Response:
     """Keep the paste, sealed, until somebody says yes to its preview."""
     text, pool_id = _pasted(), request.form.get("pool", 0, type=int)
     unknown = request.form.get("unknown", "")
     if pool_id not in keypool().catalogue.pools:
         return _form(text_error="", pool_error=_("Choose a pool."))
-    if not aside(parse, text).rows:
+    if not aside(_holds_keys, text):
         return _form(text_error=_("There is no key in that. Paste one key a line, or a file that holds some."))
     token = secrets.token_urlsafe(16)
     sealed = aside(keypool().vault.encrypt, f"{pool_id}\n{unknown}\n{text}")
@@ -70,12 +73,13 @@ def draft_import() -> Response:
 
 
 @admin.get("/keys/import/<token>")
+@uncollected()
 def preview_import(token: str) -> Response:
     sealed = read(queries.draft, token, now())
     if sealed is None:
         return _gone()
     pool_id, unknown, candidates = _candidates(sealed)
-    return make_response(
+    page = make_response(
         render_template(
             "imports/preview.html",
             token=token,
@@ -83,14 +87,15 @@ def preview_import(token: str) -> Response:
             unknown=unknown,
             candidates=candidates[:SHOWN],
             total=len(candidates),
-            counts=Counter(each.fate for each in candidates),
-            unsure=sum(each.takeable and each.row.kind == "unsure" for each in candidates),
-            takeable=sum(each.takeable for each in candidates),
+            **aside(_sums, candidates),
         )
     )
+    aside(_let_go, candidates)
+    return page
 
 
 @admin.post("/keys/import/<token>")
+@uncollected()
 def confirm_import(token: str) -> Response:
     """Take in what was ticked. The draft is gone with it, so a second yes finds nothing."""
     sealed = write(queries.take_draft, token, now())
@@ -100,14 +105,13 @@ def confirm_import(token: str) -> Response:
     pool = keypool().catalogue.pools.get(pool_id)
     if pool is None:
         abort(404)
-    ticked = set(request.form.getlist("take", type=int))
-    chosen = [each for each in candidates if each.takeable and (each.index >= SHOWN or each.index in ticked)]
-    taken = keypool().inventory.add_keys([each.row for each in chosen], pool_id, "paste", "admin") if chosen else []
-    fates = Counter(each.fate for each in taken)
-    counts = Counter(each.fate for each in candidates if not each.takeable)
-    counts[LEFT] += sum(each.takeable for each in candidates) - len(chosen)
+    ticked = frozenset(request.form.getlist("take", type=int))
+    chosen, counts, rejects = aside(_sorted, candidates, ticked)
+    taken = keypool().inventory.add_keys(chosen, pool_id, "paste", "admin") if chosen else []
+    fates = aside(_fates, taken)
+    for pile in (candidates, chosen, taken):
+        aside(_let_go, pile)
     audit("key.import", f"pool {pool_id}", after={"pool": pool.name, **fates})
-    rejects = [each for each in candidates if each.fate == IMPOSSIBLE]
     return make_response(
         render_template("imports/result.html", pool=pool, fates=fates, counts=counts, rejects=rejects[:LISTED],
                         rejected=len(rejects))
@@ -154,7 +158,7 @@ def _candidates(sealed: bytes) -> tuple[int, str, list[Candidate]]:
     pool_id, known = int(pool_text), frozenset(keypool().catalogue.providers)
     rows, prints = aside(_read, text, unknown, known, vault)
     found = read(queries.known_keys, [print_ for print_ in prints if print_], pool_id)
-    return pool_id, unknown, _judged(rows, prints, {(each.provider, each.fingerprint): each for each in found})
+    return pool_id, unknown, aside(_judged, rows, prints, found)
 
 
 def _read(text: str, unknown: str, providers: frozenset[str], vault: Any) -> tuple[list[Row], list[bytes]]:
@@ -168,14 +172,50 @@ def _read(text: str, unknown: str, providers: frozenset[str], vault: Any) -> tup
     return rows, prints
 
 
-def _judged(
-    rows: Sequence[Row], prints: Sequence[bytes], known: dict[tuple[str, bytes], queries.KnownKey]
-) -> list[Candidate]:
+def _judged(rows: Sequence[Row], prints: Sequence[bytes], found: Sequence[queries.KnownKey]) -> list[Candidate]:
+    """Each row with what taking it in would mean. Runs aside."""
+    known = {(each.provider, each.fingerprint): each for each in found}
     judged = []
     for index, (row, print_) in enumerate(zip(rows, prints, strict=True)):
         match = known.get((row.provider, print_))
         judged.append(Candidate(index, row, _fate(row, match), match.pools if match else ()))
     return judged
+
+
+def _holds_keys(text: str) -> bool:
+    rows = list(parse(text).rows)
+    found = bool(rows)
+    _let_go(rows)
+    return found
+
+
+def _let_go(pile: list[Any]) -> None:
+    """Free many values bit by bit. Freed as one, 100,000 of them stop every thread for 100 ms. Runs aside."""
+    while pile:
+        del pile[-PIECE:]
+
+
+def _sums(candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """The figures of a preview. Runs aside."""
+    return {
+        "counts": Counter(each.fate for each in candidates),
+        "unsure": sum(each.takeable and each.row.kind == "unsure" for each in candidates),
+        "takeable": sum(each.takeable for each in candidates),
+    }
+
+
+def _sorted(
+    candidates: Sequence[Candidate], ticked: frozenset[int]
+) -> tuple[list[Row], Counter[str], list[Candidate]]:
+    """The rows to take in, how many of the others there are by fate, and the impossible ones. Runs aside."""
+    chosen = [each.row for each in candidates if each.takeable and (each.index >= SHOWN or each.index in ticked)]
+    counts = Counter(each.fate for each in candidates if not each.takeable)
+    counts[LEFT] += sum(each.takeable for each in candidates) - len(chosen)
+    return chosen, counts, [each for each in candidates if each.fate == IMPOSSIBLE]
+
+
+def _fates(taken: Sequence[Any]) -> Counter[str]:
+    return Counter(each.fate for each in taken)
 
 
 def _fate(row: Row, known: queries.KnownKey | None) -> str:
