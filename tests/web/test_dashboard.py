@@ -1,6 +1,12 @@
 """The dashboard: what to do first, and figures that are true."""
 
+import time
+
+from sqlalchemy import text
+
+from pool.core.quota import last_reset
 from tests.house import GEMINI_KEYS
+from tests.web.test_keys_page import HTMX
 from tests.web.visitor import Page, Visitor
 
 HOSTILE = "gemini-<script>alert(1)</script>"
@@ -44,3 +50,81 @@ def test_a_model_with_a_hostile_name_is_a_name(house):
     visitor = Visitor(house)
     assert "<script>alert" not in visitor.get("/dashboard").text
     assert HOSTILE in Page(visitor.get("/dashboard").text).text
+
+
+def move_back(house, by_s):
+    """Let what was counted have happened so much earlier."""
+    house.keypool.database.write(
+        lambda session: session.execute(text("UPDATE traffic_hourly SET hour = hour - :by"), {"by": by_s})
+        and session.execute(text("UPDATE requests SET at = at - :by"), {"by": by_s})
+        and None
+    )
+
+
+def test_requests_and_tokens_are_counted_by_the_minute_and_by_the_quota_day(house):
+    house.add_keys(GEMINI_KEYS[0])
+    for _ in range(3):
+        house.chat()
+    tokens = sum(row["tokens_in"] + row["tokens_out"] for row in house.records())
+    said = Visitor(house).see("/dashboard").text
+    assert "Requests a minute 3 RPM, last 60 s" in said
+    assert f"Tokens a minute {tokens} TPM, last 60 s" in said
+    assert "Requests today 3" in said
+    assert f"Tokens today {tokens}" in said
+    assert "Success today 100 %" in said
+
+
+def test_a_minute_ago_is_no_longer_this_minute(house):
+    house.add_keys(GEMINI_KEYS[0])
+    house.chat()
+    house.records()
+    house.keypool.database.write(lambda session: session.execute(text("UPDATE requests SET at = at - 61")) and None)
+    said = Visitor(house).see("/dashboard").text
+    assert "Requests a minute 0" in said
+    assert "Requests today 1" in said
+
+
+def test_the_day_before_counts_nothing_of_today(house):
+    house.add_keys(GEMINI_KEYS[0])
+    for _ in range(2):
+        house.chat()
+    house.records()
+    assert "RPD, 0 the day before" in Visitor(house).see("/dashboard").text
+    since_reset_s = time.time() - last_reset(time.time())
+    move_back(house, int(since_reset_s // 3600 + 1) * 3600)
+    said = Visitor(house).see("/dashboard").text
+    assert "Requests today 0 RPD, 2 the day before" in said
+    assert "Tokens today 0" in said
+
+
+def test_figures_lead_to_what_they_count(house):
+    house.add_keys(GEMINI_KEYS[0])
+    page = Visitor(house).see("/dashboard")
+    for word in ("healthy", "cooling", "disabled", "dead"):
+        assert page.link(word.capitalize()) == f"/keys?state={word}"
+    assert ("0", "/stat") in page.links
+
+
+def test_its_figures_and_its_list_are_asked_for_again_alone(house):
+    house.add_keys(GEMINI_KEYS[0])
+    visitor = Visitor(house)
+    page = visitor.get("/dashboard").text
+    for url in ("/dashboard/figures", "/dashboard"):
+        assert f'hx-get="{url}" hx-trigger="look from:body"' in page
+        fragment = visitor.get(url, headers=HTMX)
+        assert "<html" not in fragment.text
+        assert f'hx-get="{url}" hx-trigger="look from:body"' in fragment.text
+        assert fragment.headers["Cache-Control"] == "no-store"
+    assert visitor.get("/dashboard/figures").location == "/dashboard"
+    signed_out = Visitor(house, signed_in=False).get("/dashboard/figures", headers=HTMX)
+    assert signed_out.status_code == 401
+
+
+def test_older_requests_stay_where_somebody_reads_them(house):
+    house.add_keys(GEMINI_KEYS[0])
+    for _ in range(21):
+        house.chat()
+    house.records()
+    visitor = Visitor(house)
+    older = visitor.see("/dashboard").link("Older")
+    assert "look from:body" not in visitor.get(older, headers=HTMX).text

@@ -83,7 +83,7 @@ class Page(HTMLParser):
             said, have = " ".join(self._said.split()), self._open[1]
             if tag == "a":
                 self.links.append((said, have.get("href", "")))
-            elif tag == "textarea" and self._form is not None:
+            elif tag == "textarea" and self._form is not None and "name" in have:
                 self._form.fields.append((have["name"], self._said.removeprefix("\n")))
             elif self._form is not None and have.get("type") != "button":
                 self._form.buttons.append((said, have.get("name", ""), have.get("value", "")))
