@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dotenv import load_dotenv
 
+os.umask(0o077)  # the database and its journal are nobody else's to read; gunicorn's own setting spares files
 ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 load_dotenv(ROOT / ".env")
@@ -50,16 +51,17 @@ errorlog = "-"
 loglevel = environment.log_level or "info"
 logger_class = "pool.web.logs.RedactingLogger"
 proc_name = "keypool"
-umask = 0o077  # the database and its journal are nobody else's to read
 
 
 def on_starting(server):
-    """One server an SQLite file. Held by the master, so that a reload does not wait for itself."""
-    if environment.database_url.startswith("sqlite"):
-        try:
-            server.keypool_lock = acquire_instance_lock(environment.instance / "lock")
-        except AlreadyRunning as error:
-            sys.exit(str(error))
+    """One server an instance folder and an SQLite file; the master holds it, so a reload does not wait for itself."""
+    locks = [environment.instance / "lock"]
+    if environment.database_url.startswith("sqlite:///"):
+        locks.append(Path(environment.database_url.removeprefix("sqlite:///") + ".lock"))
+    try:
+        server.keypool_locks = [acquire_instance_lock(lock) for lock in locks]
+    except AlreadyRunning as error:
+        sys.exit(str(error))
 
 
 def when_ready(server):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+_SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 ALIASES = {"ADMIN_KEY": "ADMIN_PASSWORD", "GEMINI_API_KEYS": "API_KEYS"}
 """A second name a predecessor used. The first name wins where both are set."""
@@ -90,7 +93,17 @@ def _named(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check(environment: Environment) -> None:
-    sqlite = environment.database_url.startswith("sqlite")
+    sqlite = environment.database_url.startswith("sqlite:///")
+    if not sqlite and not environment.database_url.startswith(("postgresql://", "postgresql+psycopg://")):
+        raise BadStart("DATABASE_URL: it is neither sqlite:///path nor postgresql+psycopg://user@host/name.")
+    for name, keys, shortest in (
+        ("API_KEYS", environment.gemini_keys, 1),
+        ("OPENAI_API_KEYS", environment.openai_keys, 1),
+        ("PROXY_API_KEY", (environment.proxy_key,) if environment.proxy_key else (), 8),
+    ):
+        for number, key in enumerate(keys, 1):
+            if len(key) < shortest or not _SENDABLE.fullmatch(key):
+                raise BadStart(f"{name}: key {number} is too short, or holds a space or a letter outside ASCII.")
     if environment.workers > 1:
         needed = "WEB_CONCURRENCY: more than one worker needs DATABASE_URL (postgresql+psycopg://…) and REDIS_URL"
         if sqlite or not environment.redis_url:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from gevent.lock import RLock
 
 from .core.calls import GEMINI, OPENAI, Call
 from .core.catalogue import Catalogue, allows
@@ -16,6 +17,8 @@ from .settings import Settings
 
 _JSON = [("Content-Type", "application/json")]
 _MOST_PAGES = 50
+AGAIN_S = 30.0
+"""How soon a list is asked for again that some provider is missing from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class ModelList:
         self._clock = clock
         self._beside = beside
         self._cache: dict[int, _Cached] = {}
+        self._locks: dict[int, RLock] = {}
 
     def answer(self, operation: str, model: str, dialect: str, caller: Caller, page: Mapping[str, str]) -> Answer:
         """`GET …/models` and `GET …/models/{id}` in a dialect. Raises `Fault` 404 for a model not in the list."""
@@ -68,7 +72,9 @@ class ModelList:
         """The models this caller may use: the union over its pool's providers, then the allow-lists."""
         cached = self._cache.get(caller.pool.id)
         if cached is None:
-            cached = self._cache[caller.pool.id] = _Cached(self._fetch(caller), self._clock())
+            # One fetch for all who wait for it; if its caller leaves, the next one fetches.
+            with self._locks.setdefault(caller.pool.id, RLock()):
+                cached = self._cache.get(caller.pool.id) or self._remembered(caller)
         elif self._clock() - cached.fetched_at > self._settings().model_cache_ttl_s and not cached.refreshing:
             cached.refreshing = True
             self._beside(lambda: self._refresh(caller, cached))
@@ -82,18 +88,29 @@ class ModelList:
         else:
             self._cache.pop(pool_id, None)
 
+    def _remembered(self, caller: Caller) -> _Cached:
+        models, whole = self._fetch(caller)
+        cached = self._cache[caller.pool.id] = _Cached(models, self._fetched_at(whole))
+        return cached
+
     def _refresh(self, caller: Caller, cached: _Cached) -> None:
+        whole = False
         try:
-            cached.models = self._fetch(caller)
-            cached.fetched_at = self._clock()
+            models, whole = self._fetch(caller)
+            if whole:
+                cached.models = models
         except Fault:
-            # The stale list serves on; the next request after a minute tries again.
-            cached.fetched_at = self._clock() - self._settings().model_cache_ttl_s + 60
+            pass  # the stale list serves on
         finally:
+            cached.fetched_at = self._fetched_at(whole)
             cached.refreshing = False
 
-    def _fetch(self, caller: Caller) -> tuple[Model, ...]:
-        """Every provider's list, one after another. Raises `Fault` where none of them answers."""
+    def _fetched_at(self, whole: bool) -> float:
+        """Now; for a list some provider is missing from so long ago that it is asked again in half a minute."""
+        return self._clock() - (0 if whole else self._settings().model_cache_ttl_s - AGAIN_S)
+
+    def _fetch(self, caller: Caller) -> tuple[tuple[Model, ...], bool]:
+        """Every provider's list, one after another, and whether all answered. Raises `Fault` where none does."""
         found: dict[str, Model] = {}
         fault: Fault | None = None
         for slug, provider in self._catalogue.candidates(caller.pool.id).items():
@@ -109,7 +126,7 @@ class ModelList:
         for alias, target in caller.pool.aliases.items():
             if target in found:
                 found.setdefault(alias, found[target])
-        return tuple(found.values())
+        return tuple(found.values()), fault is None
 
     def _pages(self, slug: str, dialect: str, caller: Caller) -> list[Mapping[str, Any]]:
         models: list[Mapping[str, Any]] = []

@@ -13,7 +13,7 @@ from .core import outcomes
 from .core.calls import OPENAI, Call, Reply, StreamReader, Target, Timeouts
 from .core.catalogue import Catalogue, Client, Pool
 from .core.dialects import error_fields, upstream_fault
-from .core.faults import Fault, UpstreamError
+from .core.faults import Broken, Draining, Fault, UpstreamError
 from .core.judge import Judge, Thresholds
 from .core.keys import Key
 from .core.masking import redact, redact_bytes
@@ -23,7 +23,7 @@ from .core.records import AttemptRecord, RequestRecord
 from .core.rotation import Member, Rotation
 from .core.state import PoolState
 from .settings import Settings
-from .streaming import HEARTBEAT, Committed, Flow, Passed, status_of
+from .streaming import HEARTBEAT, Committed, Flow, Passed, draining, status_of
 
 MOST_TRANSIENT = 3
 """Attempts one request may spend on trouble that is nobody's: connections, 5xx, silence."""
@@ -174,6 +174,9 @@ class Run:
         except Fault as fault:
             self.end(fault.status, "error", fault.code)
             raise
+        except Draining:
+            self.end(503, "draining", "server_draining")
+            raise draining() from None
         except BaseException as error:
             self.end_by(error)
             raise
@@ -214,7 +217,7 @@ class Run:
             yield HEARTBEAT
         attempt.record.status = exchange.status
         if not 200 <= exchange.status < 300:
-            return self._refused(attempt, exchange.status, exchange.headers, exchange.read(MOST_ERROR_BYTES))
+            return self._refused(attempt, exchange.status, exchange.headers, _head(exchange))
         if self.call.stream:
             return (yield from self._await_content(attempt, exchange))
         return self._plain(attempt, exchange)
@@ -258,6 +261,8 @@ class Run:
                 status = status_of(reader.failure)
                 attempt.record.status = status
                 return self._refused(attempt, status, exchange.headers, reader.failure)
+            if not piece and not reader.finished:
+                raise Broken("the stream ended before any content")
             if not piece:
                 break
             if len(held) > MOST_HELD_BYTES:
@@ -285,14 +290,18 @@ class Run:
         fault.message = redact(fault.message, secret)
         if outcome.kind == "misrouted":
             fault = Fault(502, "upstream_error", "Keypool asked the upstream in a way it refused.")
+        elif status < 400:
+            fault = Fault(502, "upstream_error", f"The upstream answered {status}, a redirect.")
+        if fault.status >= 500 and fault.retry_after_s is None:
+            fault.retry_after_s = 1
         self.last_fault = fault
         attempt.record.error = fault.message
         if outcome.next != RETURN:
             return outcome
         self.close_attempt(outcome.kind)
-        if outcome.kind == "misrouted" or self.call.dialect != dialect:
+        content_type = headers.get("content-type", "")
+        if outcome.kind == "misrouted" or self.call.dialect != dialect or "json" not in content_type:
             raise fault
-        content_type = headers.get("content-type", "application/json")
         raise Passed(status, [("Content-Type", content_type)], redact_bytes(body, secret), fault)
 
     def _learn(self, attempt: Attempt, outcome: Outcome) -> None:
@@ -358,6 +367,14 @@ class Run:
     def patience_s(self) -> float | None:
         """How long silence may last before a heartbeat; None where none may be sent."""
         return (self.settings.heartbeat_s or None) if self.call.stream else None
+
+
+def _head(exchange: Exchange) -> bytes:
+    """An error's body, or as much of it as anybody reads."""
+    body = bytearray()
+    while len(body) < MOST_ERROR_BYTES and (piece := exchange.read1()):
+        body += piece
+    return bytes(body)
 
 
 def _unanswered(outcome: Outcome) -> Fault:

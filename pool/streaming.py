@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .core.calls import StreamReader
 from .core.dialects import error_fields, upstream_fault
-from .core.faults import Fault, UpstreamError
+from .core.faults import Draining, Fault, UpstreamError
 from .core.masking import redact_bytes
 
 if TYPE_CHECKING:
@@ -77,6 +77,9 @@ class Flow:
             # The head is out: an upstream's own error body can only go on as an event.
             run.end(200, "error", passed.fault.code)
             raise passed.fault from None
+        except Draining:
+            run.end(200, "broken", "server_draining")
+            raise draining() from None
         except BaseException as error:
             run.end_by(error)
             raise
@@ -122,6 +125,10 @@ def status_of(body: bytes) -> int:
     """The HTTP status an error event stands for; 502 where it names none."""
     number = error_fields(body).number
     return number if number is not None and 400 <= number <= 599 else 502
+
+
+def draining() -> Fault:
+    return Fault(503, "server_draining", "Keypool is stopping; ask again.", retry_after_s=1)
 
 
 def _interrupted() -> Fault:

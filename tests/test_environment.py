@@ -28,12 +28,12 @@ def test_the_database_lies_in_the_instance_folder():
 def test_every_value_is_taken_over():
     environment = read(
         HOST="0.0.0.0", PORT="80", DATABASE_URL=POSTGRES, REDIS_URL="redis://r", WEB_CONCURRENCY="1",
-        ADMIN_PASSWORD="a password", PROXY_API_KEY="sk-mine", GEMINI_UPSTREAM_URL="https://g.test/v1beta/",
+        ADMIN_PASSWORD="a password", PROXY_API_KEY="sk-mine-1", GEMINI_UPSTREAM_URL="https://g.test/v1beta/",
         OPENAI_UPSTREAM_URL="http://o.test/v1", FORWARDED_ALLOW_IPS="*", LOG_LEVEL="debug", DEBUG_ERRORS="1", **SECRETS,
     )  # fmt: skip
     assert (environment.host, environment.port, environment.workers) == ("0.0.0.0", 80, 1)
     assert (environment.database_url, environment.redis_url) == (POSTGRES, "redis://r")
-    assert (environment.admin_password, environment.proxy_key) == ("a password", "sk-mine")
+    assert (environment.admin_password, environment.proxy_key) == ("a password", "sk-mine-1")
     assert (environment.gemini_url, environment.openai_url) == ("https://g.test/v1beta", "http://o.test/v1")
     assert (environment.forwarded_allow_ips, environment.log_level, environment.debug_errors) == ("*", "debug", True)
     assert (environment.secret_key, environment.encryption_secret) == tuple(SECRETS.values())
@@ -122,11 +122,30 @@ def test_what_stops_the_start_is_one_sentence():
 
 
 def test_an_environment_shows_no_secret():
-    secret = "hidden"
+    secret = "hidden-well"
     shown = repr(
         read(
             ADMIN_PASSWORD=secret, PROXY_API_KEY=secret, API_KEYS=secret, OPENAI_API_KEYS=secret, DATABASE_URL=POSTGRES,
             REDIS_URL=f"redis://:{secret}@r", SECRET_KEY=secret, KEY_ENCRYPTION_SECRET=secret,
         )
     )  # fmt: skip
-    assert secret not in shown
+    assert "hidden" not in shown
+
+
+@pytest.mark.parametrize("name", ["API_KEYS", "OPENAI_API_KEYS", "GEMINI_API_KEYS"])
+@pytest.mark.parametrize("bad", ["AIzaSy\u00e9aaaaaaaaaaaaaaaaaaaaaaa", "AIza bad key", "AIza\tbad"])
+def test_a_key_no_header_can_carry_stops_the_start_and_is_not_repeated(name, bad):
+    with pytest.raises(BadStart, match="key 2") as refused:
+        read(**{name: f"AIzaSyGoodKey000000000000,{bad}"})
+    assert bad not in str(refused.value)
+
+
+def test_a_client_key_anybody_could_guess_stops_the_start():
+    with pytest.raises(BadStart, match="PROXY_API_KEY"):
+        read(PROXY_API_KEY="x")
+
+
+@pytest.mark.parametrize("url", ["garbage", "mysql://db/pool", "sqlite://"])
+def test_a_database_of_another_kind_stops_the_start(url):
+    with pytest.raises(BadStart, match="DATABASE_URL"):
+        read(DATABASE_URL=url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from pool.adapters.tables import Key
 from tests.house import GEMINI_KEYS, OPENAI_KEYS, House
 from tests.upstream import (
     answer,
@@ -298,3 +299,61 @@ def test_a_death_not_yet_in_sql_outlives_an_edit_and_a_revival_outlives_the_jour
     assert house.chat().status_code == 200
     inventory.set_disabled([key_id], None)
     assert keys[key_id].dead is None
+
+
+def test_an_upstreams_absurd_figures_stop_neither_the_journal_nor_the_next_start(house: House) -> None:
+    house.add_keys(GEMINI_KEYS[0])
+    for count in (2**63, 2**70, -5):
+        house.upstream.script(answer(200, gemini_text("x") | {"usageMetadata": {"promptTokenCount": count}}))
+        assert house.chat().status_code == 200
+    house.upstream.script(None)
+    assert house.chat().status_code == 200
+    records = house.records()
+    assert len(records) == 4
+    assert all(0 <= record["tokens_in"] <= 2**53 for record in records)
+
+
+def test_a_huge_refusal_of_the_callers_mistake_is_still_one_call(house: House) -> None:
+    house.add_keys(*GEMINI_KEYS[:3])
+    house.upstream.script(gemini_error(400, message="x" * 400_000))
+    assert house.chat().status_code == 400
+    assert len(house.upstream.requests) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_a_redirect_is_never_handed_on(house: House, status: int) -> None:
+    house.add_keys(*GEMINI_KEYS[:2])
+    house.upstream.script(answer(status, b"", {"Location": "http://127.0.0.1:9/elsewhere"}))
+    response = house.chat()
+    assert response.status_code == 502
+    assert response.headers["Retry-After"] == "1"
+    assert "Location" not in response.headers
+    assert house.generate().json["error"]["code"] == 502
+
+
+def test_a_page_instead_of_an_error_is_told_in_the_callers_shape(house: House) -> None:
+    house.add_keys(GEMINI_KEYS[0])
+    house.upstream.script(answer(400, b"<html>blocked</html>", {"Content-Type": "text/html"}))
+    response = house.generate()
+    assert response.status_code == 400
+    assert response.json["error"]["status"] == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize("nothing", [answer(204, b""), answer(200, b"", {"Content-Type": "text/event-stream"})])
+def test_a_stream_that_ends_before_any_content_moves_on_and_is_then_502(house: House, nothing) -> None:
+    house.add_keys(*GEMINI_KEYS[:3])
+    house.upstream.for_key(GEMINI_KEYS[0], nothing)
+    assert said(house.chat(stream=True).data)
+    house.upstream.script(nothing)
+    response = house.chat(stream=True)
+    assert response.status_code == 502
+    assert response.json["error"]["code"] == "upstream_error"
+
+
+def test_the_callers_mistakes_do_not_stand_in_a_keys_record(house: House) -> None:
+    key_id = house.add_keys(GEMINI_KEYS[0])[0]
+    house.upstream.script(gemini_error(400))
+    house.chat()
+    house.keypool.recorder.drain()
+    row = house.keypool.database.read(lambda session: session.get(Key, key_id))
+    assert (row.requests, row.errors, row.last_error) == (1, 0, "")

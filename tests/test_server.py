@@ -115,6 +115,25 @@ def test_when_clients_leave_a_silent_upstream_is_let_go_at_once(
     assert "Traceback" not in server.log
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models"])
+@pytest.mark.parametrize("extra", [b"", b"\n", POST], ids=["alone", "a stray byte", "a pipelined request"])
+def test_a_client_that_leaves_is_noticed_whatever_it_sent_behind(
+    server: Server, upstream: ScriptedUpstream, path: str, extra: bytes
+) -> None:
+    upstream.script(stall(60))
+    body = orjson.dumps(CHAT) if "chat" in path else b""
+    method = "POST" if body else "GET"
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {CLIENT_KEY}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode()
+    sock = socket.create_connection(("127.0.0.1", server.port))
+    sock.sendall(head + body + extra)
+    upstream.wait_until(lambda: upstream.open_connections >= 1, within_s=5)
+    sock.close()
+    upstream.wait_until(lambda: upstream.open_connections == 0, within_s=2)
+
+
 def test_a_plain_request_whose_client_leaves_is_let_go_too(server: Server, upstream: ScriptedUpstream) -> None:
     upstream.script(stall(60))
     with pytest.raises(requests.exceptions.ReadTimeout):
@@ -171,9 +190,7 @@ def test_a_stranger_is_refused_before_the_body_is_read(server: Server) -> None:
     "head",
     [
         POST + b"X-Long: " + b"a" * 20_000 + b"\r\n\r\n",
-        POST
-        + b"".join(b"X-%d: y\r\n" % n for n in range(200))
-        + b"\r\n",
+        POST + b"".join(b"X-%d: y\r\n" % n for n in range(200)) + b"\r\n",
         POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         POST + b"Bad Header: y\r\n\r\n",
         b"GET /v1/models HTTP/9.9\r\n\r\n",
@@ -181,8 +198,11 @@ def test_a_stranger_is_refused_before_the_body_is_read(server: Server) -> None:
     ids=["long header", "many headers", "two framings", "space in a name", "strange version"],
 )
 def test_absurd_heads_are_refused(server: Server, head: bytes) -> None:
-    status = raw_request(server, head).split(b" ", 2)[1]
-    assert status in (b"400", b"431", b"501", b"505")
+    answered = raw_request(server, head)
+    assert answered.split(b" ", 2)[1] in (b"400", b"431", b"501", b"505")
+    assert b"X-Keypool-Request-Id: req_" in answered
+    assert b'{"error":{' in answered
+    assert b"aaaaaaaa" not in answered
 
 
 @pytest.mark.slow
@@ -249,6 +269,35 @@ def test_sigterm_lets_streams_finish_and_writes_their_rows(server: Server, upstr
     assert server.rows("SELECT count(*) FROM requests WHERE outcome = 'ok'") == [(10,)]
 
 
+def test_a_stream_that_outlasts_the_drain_ends_with_an_error_event(
+    upstream: ScriptedUpstream, instance_template: Path, tmp_path: Path
+) -> None:
+    with start(upstream, instance_template, tmp_path) as server:
+        _set(server, graceful_timeout_s=4)
+        server.stop()
+        server.start()
+        upstream.script(sse(gemini_stream([f"word{n} " for n in range(300)]), delay_s=0.1))
+        running = gevent.spawn(lambda: b"".join(chat(server, stream=True).iter_content(None)))
+        upstream.wait_until(lambda: upstream.open_connections >= 1, within_s=5)
+        assert server.stop() == 0
+        assert events(running.get(timeout=5))[-1]["error"]["code"] == "server_draining"
+        assert server.rows("SELECT outcome, error_code FROM requests") == [("broken", "server_draining")]
+
+
+def test_a_body_framed_wrongly_is_400(server: Server) -> None:
+    head = POST + f"Authorization: Bearer {CLIENT_KEY}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    answered = raw_request(server, head, b"zz\r\n")
+    assert answered.startswith(b"HTTP/1.1 400 ")
+    assert b'"code":"invalid_body"' in answered
+    assert "Traceback" not in server.log
+
+
+def test_what_lies_in_the_instance_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    with Server(tmp_path / "instance") as server:
+        found = [server.instance, *server.instance.rglob("*")]
+        assert [path for path in found if path.stat().st_mode & 0o077] == []
+
+
 def test_what_is_known_of_keys_survives_a_kill(server: Server, upstream: ScriptedUpstream) -> None:
     upstream.for_key(GEMINI_KEYS[0], gemini_error(400, reason="API_KEY_INVALID"))
     day = gemini_error(429, retry_delay="5s", quota_id="GenerateRequestsPerDayPerProjectPerModel-FreeTier")
@@ -282,6 +331,11 @@ def test_a_second_server_on_the_same_database_is_refused(server: Server) -> None
     second = Server(server.instance)
     with pytest.raises(AssertionError, match="is locked by process"):
         second.start()
+    elsewhere = server.instance.parent / "elsewhere"
+    file = server.instance / "pool.sqlite"
+    third = Server(elsewhere, DATABASE_URL=f"sqlite:///{file}")
+    with pytest.raises(AssertionError, match="is locked by process"):
+        third.start()
 
 
 def test_the_first_start_prints_a_password_once(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ class MemoryState:
 
     def take(self, bucket: str, limit: int, window_s: float, now: float, amount: int = 1) -> Grant:
         events, total = self._windows.pop(bucket, (deque(), 0))
-        while events and events[0][0] <= now - window_s:
+        while events and not now - window_s < events[0][0] <= now:
             total -= events.popleft()[1]
         allowed = total + amount <= limit
         if allowed and amount:

@@ -83,7 +83,7 @@ def weak(password: str) -> str | None:
     lowered = password.strip().casefold()
     if lowered in KNOWN or lowered.startswith("123456"):
         return "it is a default everybody knows"
-    if len(password) < MIN_LENGTH:
+    if len(password.strip()) < MIN_LENGTH:
         return f"it is shorter than {MIN_LENGTH} characters"
     return None
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError, DBAPIError, StatementError
 from sqlalchemy.orm import Session
 
 from pool.core import records as lines
@@ -78,12 +79,33 @@ def _store(session: Session, batch: Batch) -> None:
                     _store_death(session, *fields[1:])
                 case lines.RELEASE:
                     _store_release(session, *fields[1:])
-        except (ValueError, TypeError):
-            log.warning("a journal line could not be read and was left out (%s, %d bytes)", batch.file, len(line))
-    if records:
-        _store_requests(session, records)
+        except (ValueError, TypeError, OverflowError):
+            _left_out(batch, line)
+    _store_what_fits(session, batch, records)
     position = {"file": batch.file, "offset": batch.end}
     _upsert(session, tables.SpoolPosition, [position], ("file",), replace=("offset",))
+
+
+def _store_what_fits(session: Session, batch: Batch, records: list[RequestRecord]) -> None:
+    """All records at once; where one of them holds what no column takes, one by one without it."""
+    if not records:
+        return
+    try:
+        with session.begin_nested():
+            _store_requests(session, records)
+    except (OverflowError, DataError, StatementError) as error:
+        if isinstance(error, DBAPIError) and not isinstance(error, DataError):
+            raise
+        if len(records) == 1:
+            _left_out(batch, records[0].line())
+            return
+        half = len(records) // 2
+        _store_what_fits(session, batch, records[:half])
+        _store_what_fits(session, batch, records[half:])
+
+
+def _left_out(batch: Batch, line: bytes) -> None:
+    log.warning("a journal line could not be stored and was left out (%s, %d bytes)", batch.file, len(line))
 
 
 def _store_requests(session: Session, records: list[RequestRecord]) -> None:
@@ -221,14 +243,14 @@ def _add_to_keys(session: Session, records: list[RequestRecord]) -> None:
         for attempt in record.attempts:
             if not attempt.key_id:
                 continue
-            ok, gone = attempt.outcome == "ok", attempt.outcome == "client_gone"
+            ok, failed = attempt.outcome == "ok", attempt.outcome not in NOT_THE_KEYS
             row = totals.setdefault(attempt.key_id, {"at_key": attempt.key_id} | dict.fromkeys(_KEY_TALLY, 0))
             row["more_requests"] += 1
             row["more_successes"] += ok
-            row["more_errors"] += not ok and not gone
+            row["more_errors"] += failed
             row["more_tokens"] += record.usage.total if attempt is record.attempts[-1] else 0
             row["used_at"] = max(row["used_at"], record.at)
-            if not ok and not gone:
+            if failed:
                 said = f"{attempt.status or ''} {attempt.outcome} {redact(attempt.error)}".strip()
                 failures[attempt.key_id] = {"at_key": attempt.key_id, "failed_at": record.at, "said": said[:500]}
     # One statement for all keys, in the order of their ids: two writers never wait for each other in a ring.
@@ -236,6 +258,9 @@ def _add_to_keys(session: Session, records: list[RequestRecord]) -> None:
         if rows:
             session.connection().execute(statement, [rows[key_id] for key_id in sorted(rows)])
 
+
+NOT_THE_KEYS = {"ok", "client_gone", "rejected", "location", "other"}
+"""Outcomes that are no error of the key: it served, or the caller or nobody was at fault."""
 
 _KEY_TALLY = ("more_requests", "more_successes", "more_errors", "more_tokens", "used_at")
 _KEYS: Any = tables.Key.__table__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import time
 from collections import deque
@@ -11,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+
+log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 8 * 1024 * 1024
 PIECE_BYTES = 1024 * 1024
@@ -57,6 +60,8 @@ class Spool:
             self._torn = False
         except OSError:
             self.unwritten += 1
+            if self.unwritten.bit_count() == 1:  # the first, and then ever more rarely
+                log.error("the journal cannot be written (%s): %d records lost so far", self.folder, self.unwritten)
             self._torn = self._torn or done > 0
             return
         self._dirty = True

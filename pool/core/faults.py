@@ -59,3 +59,7 @@ class TimedOut(UpstreamError):
 
 class Broken(UpstreamError):
     """The connection ended, or what came was not HTTP, after (a part of) the request was sent."""
+
+
+class Draining(BaseException):
+    """Thrown into a request that outlasted the server's patience at its stop."""

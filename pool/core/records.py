@@ -10,6 +10,7 @@ import orjson
 
 from .calls import NO_USAGE, Usage
 
+MOST_TOKENS = 2**40
 REQUEST, BENCH, DEAD, RELEASE = "request", "bench", "dead", "release"
 
 
@@ -72,7 +73,7 @@ class RequestRecord:
             self.code,
             self.latency_ms,
             self.ttfb_ms,
-            (usage.input, usage.output, usage.cached, usage.thinking, usage.estimated),
+            (*(_tokens(n) for n in (usage.input, usage.output, usage.cached, usage.thinking)), usage.estimated),
             [
                 (a.key_id, a.provider, a.why, a.started_ms, a.skipped, a.duration_ms, a.ttfb_ms, a.status,
                  a.outcome, a.blamed, a.error[:500])
@@ -80,6 +81,11 @@ class RequestRecord:
             ],
         ]  # fmt: skip
         return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _tokens(count: int) -> int:
+    """A count an upstream told us, within what every database takes."""
+    return min(max(count, 0), MOST_TOKENS)
 
 
 def bench_line(key_id: int, model: str, reason: str, until: float | None, text: str, at: float) -> bytes:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 
+import gevent
 import pytest
 
 from tests.house import GEMINI_KEYS, OPENAI_KEYS, House
+from tests.upstream import gemini_error
 
 CHAT = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "Hello"}]}
 NATIVE = {"contents": [{"parts": [{"text": "Hello"}]}]}
@@ -263,3 +265,63 @@ def test_health_says_degraded_without_keys_and_fails_only_when_strict(house: Hou
     house.add_keys(GEMINI_KEYS[0])
     assert house.client.get("/health?strict=1").json["checks"]["available_keys"] == 1
     assert house.client.get("/").json["endpoints"]
+
+
+def test_a_list_of_models_with_a_provider_missing_is_asked_for_again_soon(stocked: House) -> None:
+    down = gemini_error(503)
+    stocked.upstream.script(lambda request: down if "pageSize" in request.path else None)
+    first = {row["id"] for row in stocked.client.get("/v1/models", headers=stocked.headers()).json["data"]}
+    assert "gpt-4o-mini" in first
+    assert "gemini-2.5-flash" not in first
+    stocked.upstream.script(None)
+    now = stocked.keypool.models._clock
+    stocked.keypool.models._clock = lambda: now() + 31
+    stocked.client.get("/v1/models", headers=stocked.headers())
+    stocked.upstream.wait_until(lambda: len(stocked.keypool.models._cache[stocked.default_pool_id].models) > len(first))
+
+
+def test_many_who_ask_for_the_models_at_once_cause_one_fetch(stocked: House) -> None:
+    asking = [gevent.spawn(stocked.client.get, "/v1/models", headers=stocked.headers()) for _ in range(10)]
+    gevent.joinall(asking, timeout=10)
+    assert all(each.value.json["data"] for each in asking)
+    asked = [request.path for request in stocked.upstream.requests]
+    assert len(asked) == len(set(asked))
+
+
+def test_odd_names_of_models_are_refused_or_arrive_as_they_were_meant(stocked: House) -> None:
+    long = stocked.chat("gemini-" + "x" * 70_000)
+    assert (long.status_code, long.json["error"]["param"]) == (400, "model")
+    stocked.generate("gemini-%C3%A9")
+    assert "gemini-%C3%A9:" in stocked.upstream.requests[-1].path
+    for name in ("gemini-x\r\nX-Evil: 1", "gemini-x?key=1", "gemini-../../x", "gemini-x#y"):
+        stocked.chat(name)
+        sent = stocked.upstream.requests[-1]
+        assert "x-evil" not in sent.headers
+        assert sent.path.startswith("/v1beta/models/gemini-")
+        assert "?" not in sent.path
+
+
+def test_a_strategy_in_the_query_is_ours_alone(stocked: House) -> None:
+    assert stocked.generate(query="?strategy=random&alt=json").status_code == 200
+    assert stocked.upstream.requests[-1].path.endswith("?alt=json")
+
+
+def test_embeddings_know_no_streams(stocked: House) -> None:
+    for model in ("gemini-embedding-001", "text-embedding-3-small"):
+        response = stocked.post("/v1/embeddings", {"model": model, "input": "x", "stream": True})
+        assert response.status_code == 200
+        assert response.json["data"]
+
+
+def test_pages_name_their_requests_too(house: House) -> None:
+    for path in ("/login", "/nowhere", "/healthz"):
+        assert house.client.get(path).headers["X-Keypool-Request-Id"].startswith("req_")
+
+
+@pytest.mark.parametrize(
+    "secret", ["AIza with a space aaaaaaaaaaaaaaaaa", "AIzaSyé" + "a" * 30, "AIza\r\nX: y" + "a" * 20]
+)
+def test_a_key_no_header_can_carry_is_not_stored(house: House, secret: str) -> None:
+    with pytest.raises(ValueError, match="outside ASCII"):
+        house.add_keys(secret)
+    assert house.keypool.catalogue.keys == {}

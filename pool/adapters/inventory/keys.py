@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from secrets import token_hex
@@ -46,9 +47,15 @@ class Taken:
     fate: str
 
 
+SENDABLE = re.compile(r"[\x21-\x7e]+")
+"""What a header can carry. Whatever else were stored would fail at every use."""
+
+
 def add_keys(
     session: Session, vault: Vault, keys: list[NewKey], pool_id: int, origin: str, who: str, now: float
 ) -> list[Taken]:
+    if any(not SENDABLE.fullmatch(key.secret) for key in keys):
+        raise ValueError("a key holds a space, a control character or a letter outside ASCII")
     revision = next_revision(session)
     providers = dict(session.execute(select(tables.Provider.slug, tables.Provider.id)).all())
     batch = tables.Import(at=now, who=who, origin=origin, pool_id=pool_id)

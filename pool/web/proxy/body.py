@@ -7,6 +7,7 @@ from typing import Any
 
 import gevent
 import orjson
+from gunicorn.http.errors import NoMoreData, ParseException
 
 from pool.core.faults import Fault
 
@@ -38,6 +39,8 @@ def _within(seconds: float, read: Any) -> bytes:
     try:
         with gevent.Timeout(seconds):
             return read()
+    except (ParseException, NoMoreData):
+        raise Fault(400, "invalid_body", "The request body is not framed as HTTP wants it, or ended early.") from None
     except gevent.Timeout:
         raise Fault(408, "request_body_timeout", "The request body did not arrive in time.") from None
 

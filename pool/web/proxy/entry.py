@@ -42,6 +42,7 @@ _PREFLIGHT = [
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _INLINE = ("application/json", "text/event-stream", "image/", "audio/", "video/")
 _PASSED_UP = {"HTTP_OPENAI_BETA": "OpenAI-Beta", "HTTP_X_GOOG_API_CLIENT": "X-Goog-Api-Client"}
+MOST_MODEL_CHARS = 500
 _STREAMING = frozenset({"stream_generate"})
 _WITH_PAYLOAD = frozenset({"chat", "embeddings"})
 
@@ -70,21 +71,21 @@ class Proxy:
         """
 
         def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-            found = match(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+            found = match(environ["REQUEST_METHOD"], _path(environ))
             if found is None:
-                return pages(environ, start_response)
+                return pages(environ, _naming(start_response))
             return self.serve(found, environ, start_response)
 
         return app
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve a path that the blueprint matched."""
-        found = match(environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        found = match(environ["REQUEST_METHOD"], _path(environ))
         return self.serve(found or Match("unknown", OPENAI), environ, start_response)
 
     def serve(self, found: Match, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one client request; errors are rendered in the dialect its path (and credential) decides."""
-        request_id = "req_" + token_hex(12)
+        request_id = new_request_id()
         dialect = _dialect(found, environ)
         headers = [("X-Keypool-Request-Id", request_id), *_COMMON]
         if environ["REQUEST_METHOD"] == "OPTIONS":
@@ -115,7 +116,9 @@ class Proxy:
             caller = Caller(caller.pool, caller.client, caller.ip, policy)
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             environ["keypool.body_read"] = True
-            return self._models.answer(found.operation, found.model, dialect, caller, _page(environ))
+            return _watched(
+                environ, lambda: self._models.answer(found.operation, found.model, dialect, caller, _page(environ))
+            )
         body = read_body(environ, self._settings().max_body_mb * 1_000_000)
         environ["keypool.body_read"] = True
         if found.operation == "completed":
@@ -131,9 +134,12 @@ class Proxy:
         if found.operation in _WITH_PAYLOAD:
             payload = parse_object(body)
             model = self._named_model(payload)
-            stream = _flag(payload, "stream")
+            stream = found.operation == "chat" and _flag(payload, "stream")
         elif body[:1] not in (b"{", b" ", b"\n", b"\r", b"\t", b"\xef", b"["):
             parse_object(body)
+        if len(model) > MOST_MODEL_CHARS:
+            message = f"A model's name has at most {MOST_MODEL_CHARS} characters."
+            raise Fault(400, "invalid_model", message, param="model")
         return Call(
             request_id,
             dialect,
@@ -143,8 +149,8 @@ class Proxy:
             body,
             payload,
             environ["REQUEST_METHOD"],
-            environ["PATH_INFO"],
-            without_credentials(environ.get("QUERY_STRING", "")),
+            _path(environ),
+            tuple(pair for pair in without_credentials(environ.get("QUERY_STRING", "")) if pair[0] != "strategy"),
             tuple((name, environ[field]) for field, name in _PASSED_UP.items() if field in environ),
             found.version if dialect == GEMINI else None,
             created=int(self._clock()),
@@ -239,6 +245,25 @@ def _both(first: Callable[[], None], then: Callable[[], None]) -> Callable[[], N
         then()
 
     return close
+
+
+def _path(environ: Mapping[str, Any]) -> str:
+    """The path as its sender meant it: WSGI hands UTF-8 on as if it were Latin-1."""
+    path: str = environ["PATH_INFO"]
+    return path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace")
+
+
+def _naming(start_response: StartResponse) -> StartResponse:
+    """Every answer names its request, a page's too."""
+
+    def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+        return start_response(status, [*headers, ("X-Keypool-Request-Id", new_request_id())], *error)
+
+    return start
+
+
+def new_request_id() -> str:
+    return "req_" + token_hex(12)
 
 
 def _refusal(dialect: str, fault: Fault) -> Answer:

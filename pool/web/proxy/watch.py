@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import Any, ClassVar
 
 import gevent
 
+from pool.core.faults import Draining
+
 _PEEK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 _READABLE = 1
+_CLOSE_WAIT = 8
+LOOK_AGAIN_S = 0.5
 
 
 class ClientGone(gevent.GreenletExit):
@@ -22,20 +26,31 @@ class Watch:
     it times out. A half-closed socket counts as gone, as it does for nginx.
     """
 
-    __slots__ = ("_greenlet", "_io", "_sock")
+    __slots__ = ("_greenlet", "_io", "_sock", "_timer")
+
+    running: ClassVar[set[Watch]] = set()
+    """Every watch of this process, so that a drain finds what still runs."""
 
     def __init__(self, sock: Any) -> None:
         # The plain socket below gevent's: its recv never waits.
         self._sock = getattr(sock, "_sock", sock)
         self._greenlet = gevent.getcurrent()
-        self._io = gevent.get_hub().loop.io(sock.fileno(), _READABLE)
+        self._io: Any = gevent.get_hub().loop.io(sock.fileno(), _READABLE)
+        self._timer: Any = None
         self._io.start(self._readable)
+        self.running.add(self)
 
     def stop(self) -> None:
-        if self._io is not None:
-            self._io.stop()
-            self._io.close()
-            self._io = None
+        self.running.discard(self)
+        for watcher in (self._io, self._timer):
+            if watcher is not None:
+                watcher.stop()
+                watcher.close()
+        self._io = self._timer = None
+
+    def drain(self) -> None:
+        """The server stops and has waited long enough."""
+        self._greenlet.kill(Draining, block=False)
 
     def _readable(self) -> None:
         try:
@@ -44,7 +59,23 @@ class Watch:
             return
         except OSError:
             gone = True
-        # Bytes mean a pipelined request: nothing to learn until they are read, and watching on would spin.
-        self.stop()
         if gone:
-            self._greenlet.kill(ClientGone, block=False)
+            self._gone()
+        else:
+            # A pipelined request waits to be read: readable says nothing any more, and watching on would spin.
+            self._io.stop()
+            self._timer = gevent.get_hub().loop.timer(LOOK_AGAIN_S, LOOK_AGAIN_S)
+            self._timer.start(self._look)
+
+    def _look(self) -> None:
+        """Behind unread bytes only the connection's state tells that the other side has closed."""
+        try:
+            state = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        except (OSError, AttributeError):
+            return
+        if state >= _CLOSE_WAIT or state == 7:  # 7 is CLOSE, after a reset
+            self._gone()
+
+    def _gone(self) -> None:
+        self.stop()
+        self._greenlet.kill(ClientGone, block=False)
