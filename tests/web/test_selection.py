@@ -169,7 +169,7 @@ def test_every_row_can_be_ticked_and_the_bar_needs_no_script(house):
     house.add_keys(*GEMINI_KEYS[:2])
     house.keypool.inventory.create_pool('"><script>alert(1)</script>')
     html = Visitor(house).get("/keys").text
-    assert html.count('name="key" value="') == 4  # a tick and a copy button each
+    assert html.count('name="key" value="') == 2
     assert "<script>alert" not in html
     assert "Tick keys above, then:" in html
     for deed in ("enable", "disable", "test", "delete", "copy", "link", "move"):
