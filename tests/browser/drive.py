@@ -3,11 +3,16 @@
 import json
 import sys
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
-PAGES = ("/dashboard", "/keys", "/keys?state=cooling", "/pools", "/pools/new", "/pools/1", "/keys/import", "/clients")
+PAGES = (
+    "/dashboard", "/keys", "/keys?state=cooling", "/keys/1/delete", "/pools", "/pools/new", "/pools/1",
+    "/pools/1/regenerate", "/keys/import", "/clients", "/stat", "/settings", "/account",
+)  # fmt: skip
 WIDTHS = (320, 360, 768, 1000, 1280, 1600)
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+SHOW = "state => Object.defineProperty(document, 'visibilityState', {value: state, configurable: true})"
 NARROW = {"width": 360, "height": 740}
 
 
@@ -45,8 +50,68 @@ def work(page, url, password, hostile, tag):
     return page.inner_text("[data-secret]")
 
 
+def many(page, url, password):
+    """Tick, disable together, undo, test one, copy: what it said on the way."""
+    told = {}
+    page.goto(f"{url}/keys?q=AIzaJs")
+    told["bar before"] = page.is_visible(".bulk")
+    rows = page.locator("tbody tr")
+    rows.nth(2).locator("[name=key]").check()
+    rows.nth(5).locator("[name=key]").click(modifiers=["Shift"])
+    told["ticked"] = page.inner_text("[data-ticked]")
+    page.click(".bulk summary >> nth=0")
+    page.click(".bulk button[value=week]")
+    rows.nth(5).locator("[data-state=disabled]").wait_for()
+    told["still ticked"] = page.inner_text("[data-ticked]")
+    told["focus"] = page.evaluate("document.activeElement.tagName")
+    page.click("#flash button")
+    rows.nth(5).locator("[data-state=healthy]").wait_for()
+    told["after undo"] = page.inner_text("#flash")
+    told["focus after undo"] = page.evaluate("document.activeElement.id")
+    test = rows.nth(2).locator("[id^=test-]")
+    test.focus()
+    page.keyboard.press("Enter")
+    rows.nth(2).locator("[data-check=alive]").wait_for()
+    told["test"] = page.inner_text("#said")
+    told["focus after test"] = page.evaluate("document.activeElement.id") == test.get_attribute("id")
+    page.check("thead [data-tick-all]")
+    told["all"] = page.inner_text("[data-ticked]")
+    page.click(".deeds >> text=Copy")
+    page.fill("#copying input[type=password]", password)
+    page.press("#copying input[type=password]", "Enter")
+    page.wait_for_selector("#copying [data-said]")
+    told["clipboard"] = page.evaluate("navigator.clipboard.readText()").split()
+    return told
+
+
+def looks_again(page, url):
+    """How often the dashboard asked in a minute while it was looked at, and while it was hidden."""
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/figures") else None)
+    page.clock.install()
+    page.goto(f"{url}/dashboard")
+    seen = 0
+    for visibility in ("visible", "hidden"):
+        seen = len(asked)
+        page.evaluate(SHOW, visibility)
+        for _ in range(4):
+            page.clock.run_for(15_000)
+            page.wait_for_timeout(300)
+    return seen, len(asked) - seen
+
+
+def wrongs(page, path, scheme):
+    """What axe holds against a page, of those things that keep somebody out."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{path} {scheme}: {each['id']} {each['nodes'][0]['html'][:120]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
 def main(chromium, url, password, hostile):
-    seen, wide, shown = [], [], {}
+    seen, wide, wrong, shown = [], [], [], {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -56,18 +121,33 @@ def main(chromium, url, password, hostile):
             watch(page, seen)
             sign_in(page, url, password)
             shown["with script" if script else "without"] = work(page, url, password, hostile, "Js" if script else "No")
-        context = browser.new_context()
+        context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
         page = context.new_page()
         watch(page, seen)
         sign_in(page, url, password)
+        told = many(page, url, password)
+        told["asked"], told["asked hidden"] = looks_again(context.new_page(), url)
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 740})
             for path in PAGES:
                 page.goto(url + path)
                 if page.evaluate(WIDER) > 0:
                     wide.append(f"{path} at {width}")
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            for path in PAGES:
+                page.goto(url + path)
+                wrong += wrongs(page, path, scheme)
+            page.goto(f"{url}/keys")
+            page.check("#tick-1")
+            page.click(".deeds >> text=Copy")
+            page.wait_for_selector("#whole")
+            wrong += wrongs(page, "a selection", scheme)
+        page.click("text=Sign out")
+        page.wait_for_url(f"{url}/login")
+        wrong += wrongs(page, "/login", scheme)
         browser.close()
-    sys.stdout.write(json.dumps({"seen": seen, "wide": wide, "shown": shown}))
+    sys.stdout.write(json.dumps({"seen": seen, "wide": wide, "shown": shown, "told": told, "wrong": wrong}))
 
 
 if __name__ == "__main__":

@@ -11,24 +11,36 @@ import pytest
 
 from tests.house import PASSWORD
 from tests.server import Server
+from tests.upstream import ScriptedUpstream
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 def test_an_operators_first_minutes_in_a_browser(tmp_path):
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None and not os.environ.get("CI"):
         pytest.skip("no Chromium on PATH")
-    with Server(tmp_path / "instance", ADMIN_PASSWORD=PASSWORD) as server:
+    with ScriptedUpstream() as upstream, Server(tmp_path / "instance", upstream.url, ADMIN_PASSWORD=PASSWORD) as server:
         drive = Path(__file__).with_name("drive.py")
         told = subprocess.run(
             [sys.executable, str(drive), str(chromium), server.url, PASSWORD, HOSTILE],
-            capture_output=True, text=True, timeout=170,
+            capture_output=True, text=True, timeout=230,
         )  # fmt: skip
     assert told.returncode == 0, told.stderr[-2000:]
     found = json.loads(told.stdout)
     assert found["seen"] == []
     assert found["wide"] == []
+    assert not found["wrong"], "\n".join(found["wrong"])
     assert all(key.startswith("sk-pool-") and len(key) == 40 for key in found["shown"].values())
+    told = found["told"]
+    assert not told["bar before"]
+    assert told["ticked"] == told["still ticked"] == "4 selected"
+    assert told["after undo"] == "Undone."
+    assert "alive, " in told["test"]
+    assert told["all"] == "30 selected"
+    assert [key[:10] for key in told["clipboard"]] == [f"AIzaJs{n:04d}" for n in range(30)]
+    assert (told["focus"], told["focus after undo"], told["focus after test"]) == ("SUMMARY", "keys", True)
+    assert told["asked"] == 4
+    assert told["asked hidden"] == 0
