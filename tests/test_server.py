@@ -22,6 +22,8 @@ from tests.house import GEMINI_KEYS, OPENAI_KEYS
 from tests.server import CLIENT_KEY, Server
 from tests.upstream import ScriptedUpstream, answer, gemini_error, gemini_stream, sse, stall, stall_after
 
+pytestmark = pytest.mark.slow
+
 HEADERS = {"Authorization": f"Bearer {CLIENT_KEY}"}
 CHAT = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "Hello"}]}
 POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
@@ -205,7 +207,6 @@ def test_absurd_heads_are_refused(server: Server, head: bytes) -> None:
     assert b"aaaaaaaa" not in answered
 
 
-@pytest.mark.slow
 def test_half_open_heads_end_after_ten_seconds_and_disturb_nobody(server: Server) -> None:
     sockets = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]
     for sock in sockets:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from pool.core.calls import Usage
 from pool.core.keys import FOREVER
 from pool.core.records import (
+    MOST_TOKENS,
     AttemptRecord,
     RequestRecord,
     bench_line,
@@ -16,6 +17,7 @@ from pool.core.records import (
 )
 
 counts = st.integers(0, 2**53)
+tokens = st.integers(0, MOST_TOKENS)
 short = st.text(max_size=200)
 
 
@@ -54,7 +56,7 @@ records = st.builds(
     code=short,
     latency_ms=counts,
     ttfb_ms=st.none() | counts,
-    usage=st.builds(Usage, counts, counts, counts, counts, st.booleans()),
+    usage=st.builds(Usage, tokens, tokens, tokens, tokens, st.booleans()),
     attempts=st.lists(attempts, max_size=3),
 )
 
@@ -140,3 +142,10 @@ def test_a_line_of_another_shape_is_refused(change):
     fields = orjson.loads(record_of(attempts=[AttemptRecord(1, "gemini", "lru", 0)]).line())
     with pytest.raises((ValueError, TypeError)):
         parse_request(change(fields))
+
+
+def test_counts_no_database_takes_are_brought_within_bounds():
+    record = parse_request(
+        parse_line(RequestRecord("r", 0.0, 1, None, "openai", "chat", "m", usage=Usage(2**70, -1)).line())
+    )
+    assert record.usage == Usage(MOST_TOKENS, 0)
