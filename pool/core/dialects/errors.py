@@ -137,7 +137,11 @@ def upstream_fault(provider_dialect: str, status: int, headers: Mapping[str, str
 
 
 def _google_details(said: ErrorFields) -> dict[str, Any]:
-    details = orjson.loads(redact(orjson.dumps(said.details).decode()))
+    try:
+        details = orjson.loads(redact(orjson.dumps(said.details).decode()))
+    except (TypeError, orjson.JSONDecodeError):
+        # orjson reads deeper than it writes.
+        details = []
     return {"status": said.status, "details": details}
 
 
@@ -151,11 +155,11 @@ def _code(said: ErrorFields, status: int) -> str:
 
 def _retry_after_s(said: ErrorFields, headers: Mapping[str, str]) -> float | None:
     stated = headers.get("retry-after", "")
-    if stated.strip().isdigit():
+    if re.fullmatch(r"\s*[0-9]{1,9}\s*", stated):
         return float(stated)
     for detail in said.details:
         delay = detail.get("retryDelay")
-        if isinstance(delay, str) and (found := re.fullmatch(r"([\d.]+)s", delay)):
+        if isinstance(delay, str) and (found := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]*)?|\.[0-9]+)s", delay)):
             return float(found[1])
     return None
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Usage
+from pool.core.dialects.counts import count, usage
 from pool.core.dialects.passing import (
     MISSHAPEN,
     BytesReader,
@@ -16,6 +17,7 @@ from pool.core.dialects.passing import (
     passed_headers,
     passed_query,
 )
+from pool.core.dialects.refusals import refuse
 from pool.core.faults import Fault
 from pool.core.sse import DONE
 
@@ -47,7 +49,8 @@ class OpenAiCodec:
 
     def ask(self, call: Call, model: str) -> Ask:
         if self._operation == "raw":
-            body = renamed(call, model) if call.payload and "model" in call.payload else call.body
+            named = isinstance(call.payload, dict) and "model" in call.payload
+            body = renamed(call, model) if named else call.body
             return Ask(
                 call.method,
                 call.path,
@@ -93,9 +96,30 @@ def check_model(model: str) -> None:
         raise Fault(400, "missing_required_parameter", "Name a model.", param="model", retryable=False)
 
 
+def payload_of(call: Call) -> dict[str, Any]:
+    """The JSON object a client sent. Raises `Fault` 400 where it sent anything else."""
+    payload: Any = call.payload
+    if payload is None:
+        try:
+            payload = orjson.loads(call.body)
+        except orjson.JSONDecodeError as e:
+            raise refuse("The body is no JSON.", "body", "invalid_json") from e
+    if not isinstance(payload, dict):
+        raise refuse("The body must be a JSON object.", "body", "invalid_json")
+    return payload
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """orjson reads deeper than it writes, and a bound moved by one may leave its 64 bits."""
+    try:
+        return orjson.dumps(body)
+    except TypeError as e:
+        raise refuse("The request is nested too deeply or holds a number beyond 64 bits.", "body") from e
+
+
 def renamed(call: Call, model: str) -> bytes:
     """The body with the upstream's name for the model; the very bytes of the client where it is the same."""
-    payload = orjson.loads(call.body) if call.payload is None else call.payload
+    payload = payload_of(call)
     asked = payload.get("model", call.model)
     if asked == model:
         return call.body
@@ -104,7 +128,7 @@ def renamed(call: Call, model: str) -> bytes:
         for colon in (b":", b": "):
             if call.body.count(b'"model"' + colon + old) == 1:
                 return call.body.replace(b'"model"' + colon + old, b'"model"' + colon + new)
-    return orjson.dumps({**payload, "model": model})
+    return encoded({**payload, "model": model})
 
 
 def stream_options(payload: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +141,7 @@ def with_usage(call: Call, body: bytes) -> bytes:
     options = stream_options(call.payload or {})
     if options.get("include_usage"):
         return body
-    return orjson.dumps({**orjson.loads(body), "stream_options": {**options, "include_usage": True}})
+    return encoded({**orjson.loads(body), "stream_options": {**options, "include_usage": True}})
 
 
 def _raw_reply(headers: dict[str, str], body: bytes) -> Reply:
@@ -133,22 +157,17 @@ def usage_of(stated: Any) -> Usage:
     """Usage of a chat, embeddings or responses answer; NO_USAGE where it says nothing."""
     if not isinstance(stated, dict):
         return NO_USAGE
-    read = _count(stated, "prompt_tokens") or _count(stated, "input_tokens")
-    written = _count(stated, "completion_tokens") or _count(stated, "output_tokens")
-    cached = _count(stated.get("prompt_tokens_details") or stated.get("input_tokens_details"), "cached_tokens")
+    read = count(stated, "prompt_tokens") or count(stated, "input_tokens")
+    written = count(stated, "completion_tokens") or count(stated, "output_tokens")
+    cached = count(stated.get("prompt_tokens_details") or stated.get("input_tokens_details"), "cached_tokens")
     details = stated.get("completion_tokens_details") or stated.get("output_tokens_details")
-    thinking = _count(details, "reasoning_tokens")
+    thinking = count(details, "reasoning_tokens")
     # Google's OpenAI layer counts thoughts in total_tokens only (recorded: 2 + 18 of 1258).
-    unnamed = _count(stated, "total_tokens") - read - written
+    unnamed = count(stated, "total_tokens") - read - written
     if unnamed > 0 and not thinking:
         thinking = unnamed
         written += unnamed
-    return Usage(read, written, cached, thinking)
-
-
-def _count(holder: Any, name: str) -> int:
-    value = holder.get(name) if isinstance(holder, dict) else None
-    return value if isinstance(value, int) else 0
+    return usage(read, written, cached, thinking)
 
 
 def _commits(choice: Any) -> bool:

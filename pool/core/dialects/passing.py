@@ -15,7 +15,7 @@ MAX_PEEK_BYTES = 64 * 1024
 WHOLE_ENDS = (b"}", b"]")
 
 TOO_LARGE = b'{"error":{"message":"The upstream sent an event that is too large.","code":502}}'
-MISSHAPEN = (AttributeError, TypeError, KeyError, IndexError)
+MISSHAPEN = (AttributeError, TypeError, LookupError, ValueError, ArithmeticError, RecursionError)
 """What reading valid JSON of a shape no upstream documents ends in."""
 
 NOT_JSON = b'{"error":{"message":"The upstream sent an event that cannot be read.","code":502}}'
@@ -144,7 +144,11 @@ def failure_in(document: Any) -> bytes | None:
     while isinstance(document, list) and document:
         document = document[-1]
     if isinstance(document, dict) and document.get("error"):
-        return orjson.dumps({"error": document["error"]})
+        try:
+            return orjson.dumps({"error": document["error"]})
+        except TypeError:
+            # orjson reads deeper than it writes.
+            return NOT_JSON
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -45,7 +46,9 @@ def completion(call: Call, answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def model_name(call: Call, answer: dict[str, Any]) -> str:
-    return bare_model(str(answer.get("modelVersion") or call.model))
+    """The name as Google states it, else as asked. Some servers repeat it as it stood, quoted, in the URL."""
+    stated = answer.get("modelVersion")
+    return bare_model(unquote(stated) if isinstance(stated, str) and stated else call.model)
 
 
 def _choice(call: Call, candidate: dict[str, Any], place: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pool.core.calls import NO_USAGE, Usage
+from pool.core.dialects.counts import bounded, count, usage
 
 FILTERED = frozenset(
     {
@@ -35,7 +36,7 @@ def finish_of(candidate: dict[str, Any]) -> str | None:
     if isinstance(reason, int):
         reason = FINISHES[reason] if 0 <= reason < len(FINISHES) else "OTHER"
         return reason if reason != FINISHES[0] else None
-    return reason or None
+    return reason if reason and isinstance(reason, str) else None
 
 
 def block_of(chunk: dict[str, Any]) -> str | None:
@@ -98,24 +99,19 @@ class Tokens:
         fields = self.fields
         if not fields:
             return NO_USAGE
-        prompt = _count(fields, "promptTokenCount") + _count(fields, "toolUsePromptTokenCount")
-        written = _count(fields, "candidatesTokenCount") or _count(fields, "responseTokenCount")
-        thinking = _count(fields, "thoughtsTokenCount")
+        prompt = count(fields, "promptTokenCount") + count(fields, "toolUsePromptTokenCount")
+        written = count(fields, "candidatesTokenCount") or count(fields, "responseTokenCount")
+        thinking = count(fields, "thoughtsTokenCount")
         # Some image models count thoughts among the candidates: the sum tells.
-        if _count(fields, "totalTokenCount") != prompt + written or not thinking:
+        if count(fields, "totalTokenCount") != prompt + written or not thinking:
             written += thinking
-        return Usage(prompt, written, _count(fields, "cachedContentTokenCount"), thinking)
+        return usage(prompt, written, count(fields, "cachedContentTokenCount"), thinking)
 
     def of_modality(self, field: str, modality: str) -> int:
         """Tokens of one modality ("AUDIO") in a details list ("promptTokensDetails")."""
         details = self.fields.get(field)
         listed = [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
-        return sum(_count(detail, "tokenCount") for detail in listed if detail.get("modality") == modality)
-
-
-def _count(fields: dict[str, Any], name: str) -> int:
-    value = fields.get(name)
-    return value if isinstance(value, int) else 0
+        return bounded(sum(count(detail, "tokenCount") for detail in listed if detail.get("modality") == modality))
 
 
 def usage_of(answer: dict[str, Any]) -> Usage:

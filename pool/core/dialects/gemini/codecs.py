@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import orjson
 
-from pool.core.calls import Ask, Call, Reply, StreamReader
+from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Usage
 from pool.core.dialects.gemini import answer, chunks, embeddings, request
 from pool.core.dialects.gemini.names import bare_model
 from pool.core.dialects.gemini.passthrough import model_path
-from pool.core.dialects.gemini.refusals import refuse
 from pool.core.dialects.gemini.stream import ChatReader
-from pool.core.dialects.openai import check_model
-from pool.core.dialects.passing import MISSHAPEN, Misshapen, parsed
+from pool.core.dialects.openai import check_model, encoded, payload_of
+from pool.core.dialects.passing import MISSHAPEN, NOT_JSON, Misshapen, bare_failure, parsed
 from pool.core.dialects.settings import ConversionSettings
 
 
@@ -23,10 +22,10 @@ class ChatCodec:
 
     def ask(self, call: Call, model: str) -> Ask:
         check_model(model)
-        body = request.request_body(request.payload_of(call), model, self._settings)
+        body = request.request_body(payload_of(call), model, self._settings)
         verb = "streamGenerateContent" if call.stream else "generateContent"
         query = (("alt", "sse"),) if call.stream else ()
-        return Ask("POST", model_path(bare_model(model), verb), _encoded(body), query)
+        return Ask("POST", model_path(bare_model(model), verb), encoded(body), query)
 
     def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:
         native = parsed(body)
@@ -40,27 +39,51 @@ class ChatCodec:
         return ChatReader(call)
 
 
-def _encoded(body: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(body)
-    except TypeError as e:
-        raise refuse("The request is nested too deeply.", "body") from e
-
-
 class EmbeddingsCodec:
     def ask(self, call: Call, model: str) -> Ask:
         check_model(model)
         name = bare_model(model)
-        body = embeddings.request_body(request.payload_of(call), name)
-        return Ask("POST", model_path(name, "batchEmbedContents"), orjson.dumps(body))
+        body = embeddings.request_body(payload_of(call), name)
+        return Ask("POST", model_path(name, "batchEmbedContents"), encoded(body))
 
     def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:
         native = parsed(body)
         try:
             made, usage = embeddings.embeddings(call, native, bare_model(call.model))
+            return Reply(orjson.dumps(made), usage)
         except MISSHAPEN as e:
             raise Misshapen from e
-        return Reply(orjson.dumps(made), usage)
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
-        raise ValueError("embeddings are never streamed")
+        return WholeReader(lambda body: self.reply(call, headers, body))
+
+
+class WholeReader:
+    """For what is never streamed: nothing until the answer is whole, then all of it, converted."""
+
+    def __init__(self, convert: Callable[[bytes], Reply]) -> None:
+        self.useful = False
+        self.finished = False
+        self.failure: bytes | None = None
+        self.usage: Usage = NO_USAGE
+        self._convert = convert
+        self._body = bytearray()
+
+    def feed(self, piece: bytes) -> bytes:
+        self._body += piece
+        if self.finished or self.failure is not None or not self._body.rstrip().endswith(b"}"):
+            return b""
+        try:
+            reply = self._convert(bytes(self._body))
+        except orjson.JSONDecodeError:
+            # A brace, but not the last one.
+            return b""
+        except ValueError:
+            self.failure = bare_failure(bytes(self._body)) or NOT_JSON
+            return b""
+        self.useful = self.finished = True
+        self.usage = reply.usage
+        return reply.body
+
+    def end(self) -> bytes:
+        return b""

@@ -8,8 +8,9 @@ from sys import byteorder
 from typing import Any
 
 from pool.core.calls import Call, Usage
+from pool.core.dialects import counts
 from pool.core.dialects.gemini import media
-from pool.core.dialects.gemini.refusals import refuse
+from pool.core.dialects.refusals import refuse
 
 CHARS_PER_TOKEN = 4
 
@@ -67,10 +68,12 @@ def embeddings(call: Call, answer: dict[str, Any], model: str) -> tuple[dict[str
     data = []
     for index, vector in enumerate(vectors):
         values = vector.get("values") or []
+        if not isinstance(values, list) or not all(isinstance(value, int | float) for value in values):
+            raise ValueError("an embedding is no list of numbers")
         data.append({"object": "embedding", "index": index, "embedding": _packed(values) if packed else values})
     usage = _usage(answer, payload)
-    counts = {"prompt_tokens": usage.input, "total_tokens": usage.input}
-    return {"object": "list", "data": data, "model": model, "usage": counts}, usage
+    told = {"prompt_tokens": usage.input, "total_tokens": usage.input}
+    return {"object": "list", "data": data, "model": model, "usage": told}, usage
 
 
 def _packed(values: list[float]) -> str:
@@ -83,8 +86,8 @@ def _packed(values: list[float]) -> str:
 
 def _usage(answer: dict[str, Any], payload: dict[str, Any]) -> Usage:
     """Most embedding models tell no usage; then four characters are taken for a token."""
-    stated = (answer.get("usageMetadata") or {}).get("promptTokenCount")
-    if isinstance(stated, int):
-        return Usage(input=stated)
+    stated = answer.get("usageMetadata")
+    if isinstance(stated, dict) and isinstance(stated.get("promptTokenCount"), int | float):
+        return counts.usage(counts.count(stated, "promptTokenCount"))
     texts = [text for text in inputs_of(payload.get("input", "")) if isinstance(text, str)]
-    return Usage(input=sum(-(-len(text) // CHARS_PER_TOKEN) or 1 for text in texts), estimated=True)
+    return counts.usage(sum(-(-len(text) // CHARS_PER_TOKEN) or 1 for text in texts), estimated=True)

@@ -6,10 +6,10 @@ import base64
 import mimetypes
 import re
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 from pool.core.dialects.gemini.names import at_least
-from pool.core.dialects.gemini.refusals import refuse
+from pool.core.dialects.refusals import refuse
 from pool.core.dialects.settings import Resolver
 
 AUDIO_TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "pcm16": "audio/pcm"}
@@ -28,7 +28,9 @@ def from_url(url: Any, where: str, resolve: Resolver | None, mime_type: str | No
     if url.startswith("data:"):
         return inline(*_from_data_url(url, where, mime_type))
     if url.startswith("gs://"):
-        known = mime_type or mimetypes.guess_type(urlsplit(url).path)[0]
+        # Not urlsplit, which refuses some addresses: "gs://[".
+        name = re.split(r"[?#]", url[5:], maxsplit=1)[0].partition("/")[2]
+        known = mime_type or mimetypes.guess_type(name)[0]
         if known is None:
             raise refuse("The type of this gs:// object is unknown: name it in `format`.", where)
         return {"fileData": {"mimeType": known, "fileUri": url}}
@@ -38,6 +40,14 @@ def from_url(url: Any, where: str, resolve: Resolver | None, mime_type: str | No
         raise refuse("This URL cannot be fetched for the model: send the data as a data: URL.", where)
     fetched_type, data = resolve(url)
     return inline(mime_type or fetched_type, base64.b64encode(data).decode())
+
+
+def stated_type(holder: dict[str, Any], name: str, where: str) -> str | None:
+    """The mime type or format under `name`; None where it is left out or empty."""
+    stated = holder.get(name)
+    if stated and not isinstance(stated, str):
+        raise refuse(f"{name} must be a string.", f"{where}.{name}")
+    return stated or None
 
 
 def inline(mime_type: str, data: str) -> dict[str, Any]:
@@ -69,8 +79,10 @@ def from_image(part: dict[str, Any], where: str, model: str, resolve: Resolver |
     image = {"url": image} if isinstance(image, str) else image
     if not isinstance(image, dict):
         raise refuse("image_url must be an object with a url.", f"{where}.image_url")
-    made = from_url(image.get("url"), f"{where}.image_url.url", resolve, image.get("format"))
-    level = RESOLUTIONS.get(image.get("detail") or "")
+    mime_type = stated_type(image, "format", f"{where}.image_url")
+    made = from_url(image.get("url"), f"{where}.image_url.url", resolve, mime_type)
+    detail = image.get("detail")
+    level = RESOLUTIONS.get(detail) if isinstance(detail, str) else None
     if level and at_least(model, 3):
         made["mediaResolution"] = {"level": level}
     return made
@@ -80,7 +92,7 @@ def from_audio(part: dict[str, Any], where: str) -> dict[str, Any]:
     audio = part.get("input_audio")
     if not isinstance(audio, dict) or not isinstance(audio.get("data"), str):
         raise refuse("input_audio must be an object with data and format.", f"{where}.input_audio")
-    form = str(audio.get("format") or "wav").lower()
+    form = (stated_type(audio, "format", f"{where}.input_audio") or "wav").lower()
     data = audio["data"]
     if data.startswith("data:"):
         return from_url(data, f"{where}.input_audio.data", None)
@@ -92,12 +104,13 @@ def from_file(part: dict[str, Any], where: str, resolve: Resolver | None) -> dic
     file = part.get("file")
     if not isinstance(file, dict):
         raise refuse("file must be an object.", f"{where}.file")
-    mime_type = file.get("format") or file.get("mime_type")
+    mime_type = stated_type(file, "format", f"{where}.file") or stated_type(file, "mime_type", f"{where}.file")
     data, address = file.get("file_data"), file.get("file_id") or file.get("file_url")
     if isinstance(data, str):
         if data.startswith("data:"):
             return from_url(data, f"{where}.file.file_data", None, mime_type)
-        known = mime_type or mimetypes.guess_type(str(file.get("filename") or ""))[0]
+        filename = file.get("filename")
+        known = mime_type or mimetypes.guess_type(filename if isinstance(filename, str) else "")[0]
         if known is None:
             raise refuse("The type of this file is unknown: name it in `filename`.", f"{where}.file.filename")
         return inline(known, checked_base64(data, f"{where}.file.file_data"))

@@ -8,7 +8,7 @@ import orjson
 
 from pool.core.dialects.gemini import media
 from pool.core.dialects.gemini.names import at_least
-from pool.core.dialects.gemini.refusals import refuse
+from pool.core.dialects.refusals import refuse, shown
 from pool.core.dialects.settings import Resolver
 
 Part = dict[str, Any]
@@ -61,7 +61,7 @@ class Conversation:
             case "tool" | "function":
                 self._result(message, where)
             case role:
-                raise refuse(f"Unknown message role: {role!r}.", f"{where}.role")
+                raise refuse(f"Unknown message role: {shown(role)}.", f"{where}.role")
 
     def _turn(self, role: str, parts: list[Part]) -> None:
         """Neighbours of one role become one content; results of tools stay apart from what a person says."""
@@ -103,7 +103,7 @@ class Conversation:
                 url = holder.get("url") if isinstance(holder, dict) else holder
                 return media.from_url(url, f"{where}.{kind}.url", self._resolve)
             case kind:
-                raise refuse(f"Parts of type {kind!r} cannot be sent to Gemini.", f"{where}.type")
+                raise refuse(f"Parts of type {shown(kind)} cannot be sent to Gemini.", f"{where}.type")
 
     def _assistant(self, message: dict[str, Any], where: str) -> list[Part]:
         parts: list[Part] = []
@@ -154,7 +154,7 @@ class Conversation:
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise refuse("Only calls of functions can be sent to Gemini.", f"{where}.{member}")
-        name, call_id = function["name"], call.get("id") or ""
+        name, call_id = function["name"], id_of(call, "id", where)
         self._names[call_id] = name
         self._order[call_id] = len(self._order)
         self._unanswered.append((call_id, name))
@@ -165,7 +165,7 @@ class Conversation:
         return part
 
     def _result(self, message: dict[str, Any], where: str) -> None:
-        call_id = message.get("tool_call_id") or ""
+        call_id = id_of(message, "tool_call_id", where)
         name = self._called(call_id, message, where)
         response, extra = result_of(message.get("content"), where, self._part)
         part = {"functionResponse": {"name": name, "response": response}}
@@ -194,6 +194,14 @@ class Conversation:
             if order and order != sorted(order):
                 ranked = sorted(zip(order, content["parts"], strict=True), key=lambda pair: pair[0])
                 content["parts"] = [part for _, part in ranked]
+
+
+def id_of(holder: dict[str, Any], name: str, where: str) -> str:
+    """The id of a call; "" where there is none, as Google's own OpenAI layer writes it."""
+    stated = holder.get(name)
+    if stated is not None and not isinstance(stated, str):
+        raise refuse(f"{name} must be a string.", f"{where}.{name}")
+    return stated or ""
 
 
 def is_result(content: dict[str, Any]) -> bool:

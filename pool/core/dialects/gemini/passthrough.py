@@ -11,6 +11,7 @@ from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Usage
 from pool.core.dialects.gemini import chunks
 from pool.core.dialects.gemini.arrays import ElementCutter, element_json
 from pool.core.dialects.gemini.names import bare_model
+from pool.core.dialects.openai import encoded, payload_of
 from pool.core.dialects.passing import (
     MISSHAPEN,
     NOT_JSON,
@@ -92,12 +93,13 @@ def _renamed(call: Call, model: str) -> bytes:
     """The body; where the model was renamed, the places that repeat its name follow."""
     if bare_model(model) == bare_model(call.model) or b'"model"' not in call.body:
         return call.body
-    payload = orjson.loads(call.body)
+    payload = payload_of(call)
     name = "models/" + bare_model(model)
-    for holder in (payload, payload.get("generateContentRequest"), *(payload.get("requests") or ())):
+    requests = payload.get("requests")
+    for holder in (payload, payload.get("generateContentRequest"), *(requests if isinstance(requests, list) else ())):
         if isinstance(holder, dict) and "model" in holder:
             holder["model"] = name
-    return orjson.dumps(payload)
+    return encoded(payload)
 
 
 class _Notes:
@@ -158,9 +160,11 @@ class SseReader(PassingReader):
         unread, self._unread = self._unread, b""
         for event in events(unread):
             try:
-                self._notes.tokens.note(orjson.loads(event.data))
+                document = orjson.loads(event.data)
             except orjson.JSONDecodeError:
                 continue
+            if isinstance(document, dict):
+                self._notes.tokens.note(document)
 
 
 class RawReader(SseReader):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from pool.core.calls import Call
 from pool.core.dialects.gemini.messages import Conversation
 from pool.core.dialects.gemini.names import bare_model, takes_instructions
-from pool.core.dialects.gemini.refusals import refuse
 from pool.core.dialects.gemini.schema import as_gemini
 from pool.core.dialects.gemini.thinking import thinking_config
 from pool.core.dialects.gemini.tools import tool_config_of, tools_of
+from pool.core.dialects.refusals import refuse
 from pool.core.dialects.settings import ConversionSettings
 
 SAMPLING = {
@@ -65,18 +62,6 @@ def request_body(payload: dict[str, Any], model: str, settings: ConversionSettin
         body["generationConfig"] = config
     _apply_google(payload, body)
     return body
-
-
-def payload_of(call: Call) -> dict[str, Any]:
-    payload = call.payload
-    if payload is None:
-        try:
-            payload = orjson.loads(call.body)
-        except orjson.JSONDecodeError as e:
-            raise refuse("The body is no JSON.", "body", "invalid_json") from e
-    if not isinstance(payload, dict):
-        raise refuse("The body must be a JSON object.", "body", "invalid_json")
-    return payload
 
 
 def generation_config(payload: dict[str, Any], model: str, settings: ConversionSettings) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pool.core.dialects.gemini.names import knows_json_schema
-from pool.core.dialects.gemini.refusals import refuse
+from pool.core.dialects.refusals import refuse
 
 Schema = dict[str, Any]
 
@@ -103,7 +103,7 @@ class _Subset:
                     raise refuse("The schema refers to itself.", self._where, "invalid_schema")
             if isinstance(member, dict):
                 whole.append(member)
-        return merged(whole), longer
+        return merged(whole, self._where), longer
 
     def _any_of(self, schema: Schema, options: list[Any], trail: tuple[str, ...]) -> Schema:
         kept = [option for option in options if not is_null(option)]
@@ -171,12 +171,11 @@ class _Subset:
             written.setdefault("maximum", high - step)
 
     def _object(self, schema: Schema, written: Schema, trail: tuple[str, ...]) -> None:
-        properties = schema.get("properties")
-        if isinstance(properties, dict) and properties:
+        if properties := properties_of(schema, self._where):
             written["properties"] = {name: self.write(inner, trail) for name, inner in properties.items()}
         known = written.get("properties") or {}
         # "required" naming an unknown property is a 400.
-        required = [name for name in schema.get("required") or () if name in known]
+        required = [name for name in required_of(schema, self._where) if name in known]
         if required:
             written["required"] = required
         if isinstance(schema.get("additionalProperties"), dict) and schema["additionalProperties"]:
@@ -192,12 +191,28 @@ class _Subset:
         written["items"] = (self.write(items, trail) if isinstance(items, dict) else {}) or {"type": "string"}
 
 
-def merged(members: list[Schema]) -> Schema:
+def required_of(schema: Schema, where: str) -> list[str]:
+    required = schema.get("required")
+    if required is None:
+        return []
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
+        raise refuse("required must be a list of strings.", where, "invalid_schema")
+    return required
+
+
+def properties_of(schema: Schema, where: str) -> dict[str, Any]:
+    properties = schema.get("properties")
+    if properties is not None and not isinstance(properties, dict):
+        raise refuse("properties must be an object.", where, "invalid_schema")
+    return properties or {}
+
+
+def merged(members: list[Schema], where: str) -> Schema:
     """allOf: the members put together, properties and required added up."""
     whole: Schema = {}
     for member in members:
-        properties = {**(whole.get("properties") or {}), **(member.get("properties") or {})}
-        required = [*(whole.get("required") or ()), *(member.get("required") or ())]
+        properties = {**properties_of(whole, where), **properties_of(member, where)}
+        required = [*required_of(whole, where), *required_of(member, where)]
         whole.update(member)
         if properties:
             whole["properties"] = properties
@@ -282,7 +297,7 @@ class _Full:
             name, inner = self._member(key, value, depth + 1)
             if name:
                 written[name] = inner
-        if isinstance(written.get("required"), list) and "properties" in written:
+        if "required" in written and "properties" in written:
             written["required"] = [name for name in written["required"] if name in written["properties"]]
         return written
 
@@ -299,11 +314,13 @@ class _Full:
             return key, value.replace("#/definitions/", "#/$defs/")
         if key == "const":
             return "enum", [value]
+        if key == "required":
+            return key, required_of({key: value}, self._where)
         return (key if key in FULL_KEYWORDS else ""), value
 
     def _merged(self, schema: Schema) -> Schema:
         members = [*schema["allOf"], {key: value for key, value in schema.items() if key != "allOf"}]
-        return merged([self._resolved(member) for member in members if isinstance(member, dict)])
+        return merged([self._resolved(member) for member in members if isinstance(member, dict)], self._where)
 
     def _resolved(self, member: Schema) -> Schema:
         reference = member.get("$ref")

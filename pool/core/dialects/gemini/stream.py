@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -92,6 +93,14 @@ class ChatReader:
             self._read(event, out)
         if self.failure is not None:
             return b""
+        try:
+            self._close_all(out)
+        except MISSHAPEN:
+            self.failure = NOT_JSON
+            return b""
+        return b"".join(out)
+
+    def _close_all(self, out: list[bytes]) -> None:
         if not self._choices:
             self._choice(0, out)
         for index, choice in self._choices.items():
@@ -100,7 +109,6 @@ class ChatReader:
             out.append(self._head + b'"choices":[],"usage":' + orjson.dumps(answer.usage_json(self._tokens)))
             out.append(b"}\n\n")
         out.append(sse.DONE)
-        return b"".join(out)
 
     def _peek(self, pending: bytes) -> None:
         """An error without `data:` may never get its blank line, nor may the last event."""
@@ -117,12 +125,12 @@ class ChatReader:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
             return
-        if not isinstance(chunk, dict):
-            return
-        finishes = [chunks.finish_of(candidate) for candidate in chunk.get("candidates") or ()]
-        if any(finishes) or chunks.block_of(chunk):
-            self.finished = True
-            self.useful = self.useful or chunks.commits(chunk)
+        # What is misshapen fails when it is read, with its blank line or at the end.
+        with suppress(*MISSHAPEN):
+            finishes = [chunks.finish_of(candidate) for candidate in chunk.get("candidates") or ()]
+            if any(finishes) or chunks.block_of(chunk):
+                self.finished = True
+                self.useful = self.useful or chunks.commits(chunk)
 
     def _read(self, event: sse.Event, out: list[bytes]) -> None:
         if event.bare:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pool.core.dialects.gemini.names import searches
-from pool.core.dialects.gemini.refusals import refuse
 from pool.core.dialects.gemini.schema import as_gemini
+from pool.core.dialects.refusals import refuse, shown
 
 NATIVE = {
     "googleSearch": "googleSearch",
@@ -51,7 +51,7 @@ def tools_of(payload: dict[str, Any], model: str) -> list[dict[str, Any]]:
         others.append({"googleSearch": {}})
     allowed = _allowed(payload)
     if allowed:
-        declarations = [declared for declared in declarations if declared["name"] in allowed]
+        declarations = [declared for declared in declarations if _name(declared) in allowed]
     return ([{"functionDeclarations": declarations}] if declarations else []) + others
 
 
@@ -85,11 +85,13 @@ def _native(tool: dict[str, Any], where: str, declarations: list[dict[str, Any]]
     if kind == "url_context":
         return [{"urlContext": {}}]
     declared = tool.get("functionDeclarations") or tool.get("function_declarations")
-    if isinstance(declared, list):
-        declarations += declared
+    for index, one in enumerate(declared if isinstance(declared, list) else ()):
+        if not isinstance(one, dict):
+            raise refuse("A function must be an object.", f"{where}.functionDeclarations[{index}]")
+        declarations.append(one)
     found = [{name: tool[key] or {}} for key, name in NATIVE.items() if key in tool]
-    if not found and not declared:
-        raise refuse(f"Tools of type {kind!r} cannot be sent to Gemini.", f"{where}.type")
+    if not found and not isinstance(declared, list):
+        raise refuse(f"Tools of type {shown(kind)} cannot be sent to Gemini.", f"{where}.type")
     return found
 
 
@@ -107,7 +109,12 @@ def _allowed(payload: dict[str, Any]) -> set[str]:
     named = (
         [_dict(_dict(tool).get("function")) or _dict(tool) for tool in tools if tool] if isinstance(tools, list) else []
     )
-    return {one["name"] for one in named if isinstance(one.get("name"), str)}
+    return {name for one in named if (name := _name(one))}
+
+
+def _name(holder: dict[str, Any]) -> str:
+    name = holder.get("name")
+    return name if isinstance(name, str) else ""
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -125,8 +132,8 @@ def tool_config_of(payload: dict[str, Any], tools: list[dict[str, Any]]) -> dict
 def _calling_config(choice: Any) -> dict[str, Any]:
     if isinstance(choice, dict):
         if choice.get("type") == "allowed_tools":
-            listed = _dict(choice.get("allowed_tools")) or choice
-            return {"mode": MODES.get(str(listed.get("mode")), "AUTO")}
+            mode = (_dict(choice.get("allowed_tools")) or choice).get("mode")
+            return {"mode": MODES.get(mode, "AUTO") if isinstance(mode, str) else "AUTO"}
         name = (_dict(choice.get("function")) or choice).get("name")
         if isinstance(name, str) and choice.get("type", "function") == "function":
             return {"mode": "ANY", "allowedFunctionNames": [name]}
