@@ -4,7 +4,11 @@ from gevent import monkey
 
 monkey.patch_all()  # before anything imports ssl
 
+import os
+import signal
 import sys
+
+signal.signal(signal.SIGINT, lambda *_: os._exit(0))  # nothing is started yet: Ctrl-C while modules load just ends
 
 from demo.stage import main
 
