@@ -77,6 +77,7 @@ class Keypool:
     def start(self) -> None:
         """Begin what runs beside requests."""
         self.chores.start()
+        gevent.spawn(self.database.optimize)
 
     def stop(self) -> None:
         """Write down what is left and let go of everything."""
@@ -183,7 +184,7 @@ def _assemble(boot: Environment) -> Keypool:
         proxy=Proxy(access, relay, models, settings, time.time),
         spool=spool,
         recorder=recorder,
-        chores=_chores(database, spool, recorder, state),
+        chores=_chores(database, spool, recorder, state, settings),
         began_at=time.time(),
     )
     _load(keypool)
@@ -212,16 +213,22 @@ def _tell(boot: Environment) -> Callable[[Settings], None]:
     return apply
 
 
-def _chores(database: Database, spool: Spool, recorder: Recorder, state: PoolState) -> Chores:
+def _chores(
+    database: Database, spool: Spool, recorder: Recorder, state: PoolState, settings: Callable[[], Settings]
+) -> Chores:
     def keep() -> None:
         gevent.get_hub().threadpool.apply(spool.sync)
+
+    def forget() -> None:
+        recorder.prune(time.time() - settings().usage_retention_days * 86_400)
 
     holder = secrets.token_hex(8)
     return Chores(
         [
-            Chore("journal to disk", DRAIN_S, keep),
-            Chore("journal into the database", DRAIN_S, recorder.drain),
+            Chore("journal to disk", DRAIN_S, keep, at_end=True),
+            Chore("journal into the database", DRAIN_S, recorder.drain, at_end=True),
             Chore("tidy the journal", 60.0, recorder.tidy),
+            Chore("forget old requests", 3600.0, forget, alone=True),
             Chore("planner statistics", 3600.0, database.optimize, alone=True),
         ],
         lambda chore, ttl_s: state.claim(chore, holder, ttl_s, time.time()),

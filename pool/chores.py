@@ -14,12 +14,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Something done every so often. `alone`: by one worker at a time."""
+    """Something done every so often. `alone`: by one worker at a time. `at_end`: once more at the stop."""
 
     name: str
     every_s: float
     do: Callable[[], object]
     alone: bool = False
+    at_end: bool = False
 
 
 class Chores:
@@ -35,11 +36,12 @@ class Chores:
         self._greenlets = [gevent.spawn(self._repeat, chore) for chore in self._chores]
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """End after what is under way, then do every chore once more: nothing is left behind."""
+        """End after what is under way, then do once more what must not be left behind."""
         self._stopping.set()
         gevent.joinall(self._greenlets, timeout=timeout_s)
         for chore in self._chores:
-            self._once(chore)
+            if chore.at_end:
+                self._once(chore)
 
     def _repeat(self, chore: Chore) -> None:
         while not self._stopping.wait(chore.every_s):

@@ -22,6 +22,8 @@ from .spool import Batch, batches, drained
 
 log = logging.getLogger(__name__)
 
+PRUNED_AT_ONCE = 500
+
 _TALLY = (
     "requests", "successes", "errors", "attempts", "tokens_in", "tokens_out", "tokens_cached", "tokens_thinking",
     "estimated", "latency_ms", "ttfb_ms", *tables.LATENCY_BUCKETS,
@@ -45,6 +47,13 @@ class Recorder:
             count += len(batch.lines)
         return count
 
+    def prune(self, before: float) -> int:
+        """Forget requests older than a moment (Unix seconds), in small transactions; the hourly figures stay."""
+        count = 0
+        while gone := self._database.write(_prune, before):
+            count += gone
+        return count
+
     def tidy(self) -> None:
         """Remove files that are drained and that nobody writes any more."""
         positions = self._database.read(_positions)
@@ -54,6 +63,14 @@ class Recorder:
             for name in done:
                 (self._folder / name).unlink(missing_ok=True)
             self._database.write(_forget, done)
+
+
+def _prune(session: Session, before: float) -> int:
+    old = select(tables.Request.id).where(tables.Request.at < before).order_by(tables.Request.at).limit(PRUNED_AT_ONCE)
+    ids = list(session.scalars(old))
+    if ids:
+        session.execute(delete(tables.Request).where(tables.Request.id.in_(ids)))
+    return len(ids)
 
 
 def _positions(session: Session) -> dict[str, int]:
