@@ -19,7 +19,10 @@ with sync_playwright() as playwright:
         before = page.inner_text("[data-countdown]")
         badge = page.locator("details:has(s)").first
         badge.locator("summary").click()
-        page.wait_for_timeout(1500)
+        for _ in range(20):
+            page.wait_for_timeout(250)
+            if page.inner_text("[data-countdown]") != before or not script:
+                break
         told["with script" if script else "without script"] = {
             "badge": badge.locator("summary").inner_text(),
             "opened": badge.inner_text(),
