@@ -47,10 +47,10 @@ class Recorder:
             count += len(batch.lines)
         return count
 
-    def prune(self, before: float) -> int:
+    def prune(self, before: float, at_once: int = PRUNED_AT_ONCE) -> int:
         """Forget requests older than a moment (Unix seconds), in small transactions; the hourly figures stay."""
         count = 0
-        while gone := self._database.write(_prune, before):
+        while gone := self._database.write(_prune, before, at_once):
             count += gone
         return count
 
@@ -65,8 +65,8 @@ class Recorder:
             self._database.write(_forget, done)
 
 
-def _prune(session: Session, before: float) -> int:
-    old = select(tables.Request.id).where(tables.Request.at < before).order_by(tables.Request.at).limit(PRUNED_AT_ONCE)
+def _prune(session: Session, before: float, at_once: int) -> int:
+    old = select(tables.Request.id).where(tables.Request.at < before).order_by(tables.Request.at).limit(at_once)
     ids = list(session.scalars(old))
     if ids:
         session.execute(delete(tables.Request).where(tables.Request.id.in_(ids)))

@@ -88,6 +88,11 @@ def test_predecessors_defaults_and_short_passwords_are_weak(password):
     assert weak(password)
 
 
+def test_blanks_count_for_nothing():
+    assert weak(" " * 8)
+    assert weak("   abc   ")
+
+
 def test_whatever_begins_with_123456_is_weak():
     assert weak("123456789012345")
     assert weak("correct horse") is None

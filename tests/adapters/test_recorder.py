@@ -325,12 +325,11 @@ def test_a_thousand_requests_are_drained_quickly(recorder, spool, database):
     assert sum(row["requests"] for row in rows(database, tables.Key)) == 1_000
 
 
-def test_old_requests_are_forgotten_with_their_attempts_and_their_figures_stay(recorder, spool, database, monkeypatch):
-    monkeypatch.setattr("pool.adapters.recorder.PRUNED_AT_ONCE", 3)
+def test_old_requests_are_forgotten_with_their_attempts_and_their_figures_stay(recorder, spool, database):
     for n in range(8):
         spool.write(record(f"r{n}", attempt(1), at=AT + n).line())
     recorder.drain()
-    assert recorder.prune(AT + 5) == 5
+    assert recorder.prune(AT + 5, at_once=3) == 5
     assert [row["request_id"] for row in rows(database, tables.Request)] == ["r5", "r6", "r7"]
     assert len(rows(database, tables.Attempt, "request_row")) == 3
     assert rows(database, tables.TrafficHour, "hour")[0]["requests"] == 8

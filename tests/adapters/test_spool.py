@@ -193,13 +193,14 @@ def fill_disk(monkeypatch, room_bytes):
     monkeypatch.setattr(os, "write", limited)
 
 
-def test_a_full_disk_fails_no_request_and_is_counted(spool, monkeypatch):
+def test_a_full_disk_fails_no_request_and_is_counted_and_told(spool, monkeypatch, caplog):
     spool.write(b"before\n")
     with monkeypatch.context() as patch:
         fill_disk(patch, 0)
         spool.write(b"lost\n")
     spool.write(b"after\n")
     assert spool.unwritten == 1
+    assert "1 records lost so far" in caplog.text
     assert lines_of(spool.folder) == [b"before", b"after"]
 
 

@@ -130,6 +130,11 @@ def test_a_window_tells_what_is_left_and_when_it_begins_anew(state):
     assert (second.allowed, second.remaining, second.resets_at) == (True, 1, NOW + 60)
 
 
+def test_a_clock_set_back_locks_nobody_out(state):
+    assert state.take("c", 1, 60.0, NOW).allowed
+    assert state.take("c", 1, 60.0, NOW - 86_400).allowed
+
+
 def test_a_window_slides(state):
     for n in range(3):
         assert state.take("c", 3, 60.0, NOW + n).allowed

@@ -7,6 +7,8 @@ import base64
 import gevent
 import pytest
 
+from pool.models import ModelList
+from pool.relay import Caller
 from tests.house import GEMINI_KEYS, OPENAI_KEYS, House
 from tests.upstream import gemini_error
 
@@ -268,16 +270,21 @@ def test_health_says_degraded_without_keys_and_fails_only_when_strict(house: Hou
 
 
 def test_a_list_of_models_with_a_provider_missing_is_asked_for_again_soon(stocked: House) -> None:
+    """By a clock of its own: the list is stale after half a minute, and whole on the look after the refresh."""
+    keypool, moments = stocked.keypool, [1000.0]
+    models = ModelList(
+        keypool.relay, keypool.catalogue, lambda: keypool.preferences.current, lambda: moments[-1], lambda work: work()
+    )
+    caller = Caller(keypool.catalogue.pools[stocked.default_pool_id])
     down = gemini_error(503)
     stocked.upstream.script(lambda request: down if "pageSize" in request.path else None)
-    first = {row["id"] for row in stocked.client.get("/v1/models", headers=stocked.headers()).json["data"]}
-    assert "gpt-4o-mini" in first
-    assert "gemini-2.5-flash" not in first
+    assert {model.provider for model in models.of(caller)} == {"openai"}
     stocked.upstream.script(None)
-    now = stocked.keypool.models._clock
-    stocked.keypool.models._clock = lambda: now() + 31
-    stocked.client.get("/v1/models", headers=stocked.headers())
-    stocked.upstream.wait_until(lambda: len(stocked.keypool.models._cache[stocked.default_pool_id].models) > len(first))
+    moments.append(1029.0)
+    assert {model.provider for model in models.of(caller)} == {"openai"}
+    moments.append(1031.0)
+    models.of(caller)
+    assert {model.provider for model in models.of(caller)} == {"gemini", "openai"}
 
 
 def test_many_who_ask_for_the_models_at_once_cause_one_fetch(stocked: House) -> None:
