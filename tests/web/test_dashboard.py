@@ -38,8 +38,8 @@ def test_recent_requests_page_back_without_script(house):
     visitor = Visitor(house)
     first = visitor.see("/dashboard")
     older = visitor.see(first.link("Older"))
-    assert first.tags.count("tr") == 21
-    assert older.tags.count("tr") == 6
+    assert len(first.all("tr")) == 21
+    assert len(older.all("tr")) == 6
     assert older.link("Newest") == "/dashboard"
 
 

@@ -1,6 +1,5 @@
 """Importing: a preview first, then a result with numbers, and no key whole on any page."""
 
-import io
 import time
 
 import gevent
@@ -86,14 +85,14 @@ def test_a_binned_key_comes_back_and_a_file_is_read(house):
     (key_id,) = house.add_keys(GEMINI_KEYS[0])
     house.keypool.inventory.bin_keys([key_id])
     visitor = Visitor(house)
-    answer = preview(visitor, "", file=(io.BytesIO(f"key,email\n{GEMINI_KEYS[0]},a@b.cd\n".encode()), "keys.csv"))
+    answer = preview(visitor, "", file=("keys.csv", f"key,email\n{GEMINI_KEYS[0]},a@b.cd\n".encode()))
     assert "1 In the bin, comes back" in Page(answer.text).text
     visitor.press(Page(answer.text), "Import 1 key")
     assert key_id in house.keypool.catalogue.keys
 
 
 def test_a_spreadsheets_unicode_text_is_read(house):
-    file = (io.BytesIO(f"密钥\t备注\r\n{GEMINI_KEYS[0]}\t五月\r\n".encode("utf-16")), "keys.txt")
+    file = ("keys.txt", f"密钥\t备注\r\n{GEMINI_KEYS[0]}\t五月\r\n".encode("utf-16"))
     assert "1 New" in Page(preview(Visitor(house), "", file=file).text).text
 
 

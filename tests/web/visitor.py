@@ -4,97 +4,32 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from pool.adapters import queries
 from tests.house import House
-
-VOID = {"input", "meta", "link", "img", "br", "hr", "rect", "path"}
-
-
-@dataclass
-class Form:
-    """A form as a browser sees it: where it goes, its fields, and its buttons by their text."""
-
-    action: str
-    method: str
-    fields: list[tuple[str, str]] = field(default_factory=list)
-    buttons: list[tuple[str, str, str]] = field(default_factory=list)
-    has_file: bool = False
+from tests.web.document import Document, Form, Node, encoded
 
 
-class Page(HTMLParser):
-    """A parsed answer: its forms, its links by text, and all of its text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.forms: list[Form] = []
-        self.links: list[tuple[str, str]] = []
-        self.words: list[str] = []
-        self.tags: list[str] = []
-        self._form: Form | None = None
-        self._open: tuple[str, dict[str, str]] | None = None
-        self._said = ""
-        self._select = ""
-        self._chosen: str | None = None
-        self.feed(html)
+class Page(Document):
+    """An answer as somebody reads it: its links by their text, and all of its text."""
 
     @property
     def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
+        return " ".join(" ".join(self.root.words()).split())
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        have = {name: value or "" for name, value in attrs}
-        self.tags.append(tag)
-        match tag:
-            case "form":
-                self._form = Form(have.get("action", ""), have.get("method", "get"))
-                self.forms.append(self._form)
-            case "a" | "button" | "textarea":
-                self._open, self._said = (tag, have), ""
-            case "select":
-                self._select, self._chosen = have["name"], None
-            case "option":
-                if self._chosen is None or "selected" in have:
-                    self._chosen = have.get("value", "")
-            case "input":
-                self._input(have)
+    @property
+    def links(self) -> list[tuple[str, str]]:
+        return [(node.text, node.get("href")) for node in self.all("a")]
 
-    def _input(self, have: dict[str, str]) -> None:
-        if self._form is None or "name" not in have:
-            return
-        if have.get("type") == "file":
-            self._form.has_file = True
-        elif have.get("type") != "checkbox" or "checked" in have:
-            self._form.fields.append((have["name"], have.get("value", "")))
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-        self._said += data
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "form":
-            self._form = None
-        elif tag == "select" and self._form is not None:
-            self._form.fields.append((self._select, self._chosen or ""))
-        elif self._open is not None and tag == self._open[0]:
-            said, have = " ".join(self._said.split()), self._open[1]
-            if tag == "a":
-                self.links.append((said, have.get("href", "")))
-            elif tag == "textarea" and self._form is not None and "name" in have:
-                self._form.fields.append((have["name"], self._said.removeprefix("\n")))
-            elif self._form is not None and have.get("type") != "button":
-                self._form.buttons.append((said, have.get("name", ""), have.get("value", "")))
-            self._open = None
-
-    def form_of(self, button: str, action: str = "") -> tuple[Form, tuple[str, str, str]]:
+    def form_of(self, button: str, action: str = "") -> tuple[Form, Node]:
         for form in self.forms:
             for each in form.buttons:
-                if each[0].startswith(button) and action in form.action:
+                if each.text.startswith(button) and action in form.target(each)[1]:
                     return form, each
-        raise LookupError(f"no button {button!r} in {[form.buttons for form in self.forms]}")
+        raise LookupError(f"no button {button!r} in {[[each.text for each in form.buttons] for form in self.forms]}")
 
     def link(self, text: str) -> str:
         return next(href for said, href in self.links if said.startswith(text))
@@ -135,19 +70,18 @@ class Visitor:
 
     def press(self, page: Page, button: str, action: str = "", **filled: Any) -> Any:
         """Fill in the form that `button` belongs to, and press it. The answer, redirects followed."""
-        form, (_, name, value) = page.form_of(button, action)
-        fields = [(key, text) for key, text in form.fields if key not in filled]
-        for key, given in filled.items():
-            fields += [(key, each) for each in (given if isinstance(given, list) else [given])]
-        if name:
-            fields.append((name, value))
-        data: dict[str, list[Any]] = {}
-        for key, text in fields:
-            data.setdefault(key, []).append(text)
-        kind = "multipart/form-data" if form.has_file else None
-        call = self.client.post if form.method == "post" else self.client.get
-        options = {"data": data, "content_type": kind} if form.method == "post" else {"query_string": data}
-        return call(form.action, follow_redirects=True, **options)
+        return self.submit(*page.form_of(button, action), filled)
+
+    def submit(self, form: Form, button: Node, filled: Mapping[str, Any], headers: Mapping[str, str] = {}) -> Any:
+        """Send a form by one of its buttons. The answer, redirects followed."""
+        method, url, enctype = form.target(button)
+        pairs = form.sends(button, filled)
+        if method == "get":
+            # As browsers do: the fields take the place of a query the address may have.
+            address = f"{url.partition('?')[0]}?{urlencode(pairs)}"
+            return self.client.get(address, headers=headers, follow_redirects=True)
+        body, kind = encoded(pairs, enctype)
+        return self.client.post(url, data=body, content_type=kind, headers=headers, follow_redirects=True)
 
     def audit(self) -> list[tuple[str, str]]:
         """(action, object) of every row of the trail, oldest first."""
