@@ -35,7 +35,7 @@ from pool.checking import AT_ONCE, Checker
 from pool.chores import Chore, Chores
 from pool.core.catalogue import Catalogue
 from pool.core.judge import Judge
-from pool.core.state import PoolState, Word
+from pool.core.state import Count, PoolState, Word
 from pool.environment import BadStart, Environment, read_environment
 from pool.models import ModelList
 from pool.relay import Relay
@@ -200,8 +200,8 @@ def _load(keypool: Keypool) -> None:
     secrets_ = [("gemini", secret) for secret in boot.gemini_keys] + [("openai", secret) for secret in boot.openai_keys]
     keypool.inventory.merge_environment(secrets_, boot.proxy_key)
     keypool.inventory.load()
-    for key_id, window, used in keypool.database.read(queries.cap_counts):
-        keypool.state.restore(key_id, window, used)
+    counts = keypool.database.read(queries.cap_counts)
+    keypool.state.restore([Count(f"k{key_id}/cap", used, period=period) for key_id, period, used in counts])
 
 
 def _tell(boot: Environment) -> Callable[[Settings], None]:

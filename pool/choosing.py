@@ -14,7 +14,7 @@ from .core.keys import Key
 from .core.providers import Provider, Route, known_model, route_model
 from .core.quota import cap_window
 from .core.rotation import Rotation
-from .core.state import Demand
+from .core.state import Bound, Taken
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class Choosing:
 
     def again(self, pick: Pick) -> Pick | None:
         """The same key once more; None where its cap forbids it."""
-        if self._relay.state.admit([self._demand(pick.key)]) is None:
+        now = self._relay.clock()
+        if not isinstance(self._relay.state.admit([self._bounds(pick.key, now)], now), Taken):
             return None
         return Pick(pick.key, pick.plan, pick.rotation, "same_key_again")
 
@@ -135,16 +136,16 @@ class Choosing:
             if key_id is None:
                 return None
             key = relay.catalogue.keys[key_id]
-            if relay.state.admit([self._demand(key)]) is not None:
+            answer = relay.state.admit([self._bounds(key, now)], now)
+            if isinstance(answer, Taken):
                 return key
-            _, until = cap_window(key.max_requests_window, now, self._settings.quota_reset)
-            relay.catalogue.bench(key_id, "limited", until)
+            relay.catalogue.bench(key_id, "limited", answer.frees_at[0])
 
-    def _demand(self, key: Key) -> Demand:
+    def _bounds(self, key: Key, now: float) -> list[Bound]:
         if key.max_requests is None:
-            return Demand(key.id)
-        window, _ = cap_window(key.max_requests_window, self._relay.clock(), self._settings.quota_reset)
-        return Demand(key.id, key.max_requests, window)
+            return []
+        period, ends_at = cap_window(key.max_requests_window, now, self._settings.quota_reset)
+        return [Bound(f"k{key.id}/cap", key.max_requests, kind="period", period=period, ends_at=ends_at)]
 
     def _fall_back(self) -> bool:
         """One hop to the fallback pool, under the first pool's limits."""

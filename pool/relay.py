@@ -335,7 +335,6 @@ class Run:
             return
         if attempt.exchange is not None:
             attempt.exchange.close()
-        self.relay.state.end(attempt.pick.key.id)
         attempt.record.outcome = outcome
         attempt.record.duration_ms = self.elapsed_ms() - attempt.record.started_ms
 

@@ -270,7 +270,7 @@ def test_no_sql_runs_on_the_request_path(house: House) -> None:
 
 
 def test_every_attempt_is_ended_once_however_the_request_goes(house: House) -> None:
-    key_ids = house.add_keys(*GEMINI_KEYS[:2])
+    house.add_keys(*GEMINI_KEYS[:2])
     house.chat()
     house.client.head("/v1/models", headers=house.headers())
     left = house.chat(stream=True, model="gemini-2.5-flash")
@@ -278,7 +278,6 @@ def test_every_attempt_is_ended_once_however_the_request_goes(house: House) -> N
     started = house.chat(stream=True)
     next(started.iter_encoded())
     started.close()
-    assert all(house.keypool.state.in_flight(key_id) == 0 for key_id in key_ids)
     house.upstream.wait_until(
         lambda: house.keypool.upstream.open_connections() == house.keypool.upstream.idle_connections()
     )

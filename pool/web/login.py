@@ -27,6 +27,7 @@ from flask_babel import gettext as _
 from flask_login import LoginManager, current_user, login_user, logout_user
 
 from pool.adapters import queries
+from pool.core.state import take
 from pool.web.here import audit, caller_ip, keypool, now, read, write
 from pool.web.origin import own_path, refuse_foreign
 
@@ -98,7 +99,7 @@ def elevated() -> bool:
 
 def elevate(password: str) -> bool:
     """Type the password again: for ten minutes secrets may be seen. False where it is wrong, or tried too often."""
-    grant = keypool().state.take(f"elevate:{current_user.session_id}", ELEVATIONS, PER_MINUTE_S, now())
+    grant = take(keypool().state, f"elevate:{current_user.session_id}", ELEVATIONS, PER_MINUTE_S, now())
     if not grant.allowed or not _right(password):
         return False
     current_user.elevated_until = now() + ELEVATED_S
@@ -189,7 +190,7 @@ def _throttled(asked: Request) -> int:
     """Seconds to wait before another attempt; 0 lets this one through and counts it."""
     state, at = keypool().state, now()
     for bucket, limit in ((f"login:{network(asked.remote_addr or '')}", PER_IP), ("login", GLOBAL)):
-        grant = state.take(bucket, limit, PER_MINUTE_S, at)
+        grant = take(state, bucket, limit, PER_MINUTE_S, at)
         if not grant.allowed:
             return max(1, ceil(grant.resets_at - at))
     return 0

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pool.core.state import take
 from pool.web.admin.account import browser
 from tests.house import PASSWORD, open_house
 from tests.web.visitor import Page, Visitor, rows_of
@@ -56,7 +57,7 @@ def test_guessing_the_current_password_is_throttled(house):
     visitor = Visitor(house)
     session_id = rows_of(house, "sessions")[0]["id"]
     for _ in range(10):
-        house.keypool.state.take(f"elevate:{session_id}", 10, 60, house.keypool.relay.clock())
+        take(house.keypool.state, f"elevate:{session_id}", 10, 60, house.keypool.relay.clock())
     assert change(visitor).status_code == 422
     assert not may_sign_in(house, NEW)
 

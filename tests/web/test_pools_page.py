@@ -5,6 +5,7 @@ import time
 import pytest
 from sqlalchemy import text
 
+from pool.core.state import take
 from tests.house import GEMINI_KEYS, PASSWORD
 from tests.web.visitor import Page, Visitor
 
@@ -84,8 +85,9 @@ def test_the_auth_key_is_shown_for_the_password_only_and_then_for_ten_minutes(ho
     assert house.auth_key not in visitor.get("/pools/1").text
     assert house.auth_key in visitor.press(visitor.see("/pools/1"), "Show and copy").text
     house.keypool.database.write(
-        lambda session: session.execute(text("UPDATE sessions SET elevated_until = :at"), {"at": time.time() - 1})
-        and None
+        lambda session: (
+            session.execute(text("UPDATE sessions SET elevated_until = :at"), {"at": time.time() - 1}) and None
+        )
     )
     assert visitor.press(visitor.see("/pools/1"), "Show and copy").status_code == 403
     assert [action for action, _ in visitor.audit()] == ["pool.reveal", "pool.reveal"]
@@ -95,7 +97,7 @@ def test_guessing_the_password_in_a_session_is_throttled(house):
     visitor = Visitor(house)
     for _ in range(10):
         session_id = 1
-        house.keypool.state.take(f"elevate:{session_id}", 10, 60, time.time())
+        take(house.keypool.state, f"elevate:{session_id}", 10, 60, time.time())
     assert visitor.post("/pools/1/reveal", password=PASSWORD).status_code == 403
 
 
