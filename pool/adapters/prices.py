@@ -98,7 +98,7 @@ def _provider(everybody: list[Provider], name: str) -> Provider | None:
 
 
 def _names(model: str) -> Iterator[str]:
-    """What a model may be listed as, the fullest name first: without its maker, then without what makes it a variant."""
+    """What a model may be listed as, the fullest name first: without its maker, without what makes it a variant."""
     yield model
     bare = model.rpartition("/")[2]
     if bare != model:

@@ -2,9 +2,11 @@ import pytest
 from sqlalchemy import select
 
 from pool.adapters import tables
+from pool.adapters.prices import Prices
 from pool.adapters.recorder import Recorder
 from pool.adapters.spool import Spool, batches
 from pool.core.calls import Usage
+from pool.core.prices import MOST_COST_NANO
 from pool.core.records import AttemptRecord, RequestRecord, bench_line, dead_line, release_line
 
 HOUR = 1_789_999_200
@@ -139,7 +141,7 @@ def test_a_crash_within_a_drain_leaves_all_or_nothing(recorder, spool, database,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("pool.adapters.recorder._touch_clients", crash)
+        patch.setattr("pool.adapters.rollups._touch_clients", crash)
         with pytest.raises(KeyboardInterrupt):
             drain(recorder, spool, record("r-1", attempt(1)).line())
     assert rows(database, tables.Request) == []
@@ -187,13 +189,55 @@ def test_an_hours_figures_add_up_with_and_without_the_key(recorder, spool, datab
         (row["hour"], row["key_id"]): (row["requests"], row["successes"], row["errors"], row["attempts"])
         for row in rows(database, tables.UsageHour, "hour")
     }
-    assert by_key == {(HOUR, 1): (2, 1, 1, 2), (HOUR, 2): (1, 1, 0, 2), (HOUR + 3600, 1): (1, 1, 0, 1)}
+    assert by_key == {(HOUR, 1): (2, 1, 1, 3), (HOUR, 2): (1, 1, 0, 1), (HOUR + 3600, 1): (1, 1, 0, 1)}
     first = rows(database, tables.TrafficHour, "hour")[0]
     assert (first["hour"], first["pool_id"], first["client_key_id"], first["model"]) == (HOUR, 1, 7, "gemini-2.5-flash")
     assert (first["requests"], first["successes"], first["errors"], first["attempts"]) == (3, 2, 1, 4)
     assert (first["tokens_in"], first["tokens_out"], first["tokens_cached"], first["tokens_thinking"]) == (20, 10, 8, 4)
     assert (first["estimated"], first["latency_ms"], first["ttfb_ms"]) == (2, 1300, 240)
     assert (first["ms_500"], first["ms_1000"], first["ms_more"]) == (2, 1, 0)
+
+
+def test_attempts_count_for_the_key_that_was_asked_in_the_hour_they_began(recorder, spool, database):
+    late = AttemptRecord(2, "gemini", "round_robin", 3_500_000, outcome="quota_minute")
+    drain(recorder, spool, record("r-1", attempt(1, "quota_minute"), attempt(1), late, attempt(3)).line())
+    by_key = {
+        (row["hour"], row["key_id"]): (row["requests"], row["attempts"], row["tokens_in"])
+        for row in rows(database, tables.UsageHour, "hour")
+    }
+    assert by_key == {(HOUR, 1): (0, 2, 0), (HOUR + 3600, 2): (0, 1, 0), (HOUR, 3): (1, 1, 0)}
+    assert [(row["requests"], row["attempts"]) for row in rows(database, tables.TrafficHour, "hour")] == [(1, 4)]
+
+
+def test_what_a_request_cost_is_in_its_row_its_hour_and_its_last_key(database, spool):
+    database.write(furnish)
+    recorder = Recorder(database, spool.folder, Prices())
+    # Gemini 2.5 Flash: 300, 30 cached and 2,500 nano-USD a token.
+    usage = Usage(input=1_000, output=100, cached=400, thinking=50)
+    cost = 600 * 300 + 400 * 30 + 100 * 2_500
+    line = record("r-1", attempt(1, "quota_minute"), attempt(2), usage=usage).line()
+    drain(recorder, spool, line)
+    drain(recorder, spool, line)
+    drain(recorder, spool, record("r-2", attempt(2), usage=Usage(1_000, 0), model_used="nobody-lists-it").line())
+    assert [row["cost_nano"] for row in rows(database, tables.Request)] == [cost, 0]
+    assert sum(row["cost_nano"] for row in rows(database, tables.TrafficHour, "hour")) == cost
+    by_key = {(row["key_id"], row["model"]): row["cost_nano"] for row in rows(database, tables.UsageHour, "hour")}
+    assert by_key == {(1, "gemini-2.5-flash"): 0, (2, "gemini-2.5-flash"): cost, (2, "nobody-lists-it"): 0}
+    assert [key_row(database, n)["cost_nano"] for n in (1, 2, 3)] == [0, cost, 0]
+
+
+def test_absurd_counts_cost_what_a_column_holds(database, spool):
+    database.write(furnish)
+    recorder = Recorder(database, spool.folder, Prices())
+    for n in range(50):
+        spool.write(record(f"r-{n}", attempt(1), usage=Usage(2**53, 2**53)).line())
+    assert recorder.drain() == 50
+    assert key_row(database, 1)["cost_nano"] == 50 * MOST_COST_NANO
+
+
+def test_without_prices_nothing_costs_anything(recorder, spool, database):
+    drain(recorder, spool, record("r-1", attempt(1), usage=Usage(1_000, 100)).line())
+    assert rows(database, tables.Request)[0]["cost_nano"] == 0
 
 
 def test_a_keys_totals_count_its_attempts(recorder, spool, database):

@@ -32,6 +32,8 @@ def furnish(session):
         tally = {"requests": ok + failed, "successes": ok, "errors": failed, "tokens_in": 10 * ok}
         session.add(tables.UsageHour(hour=at, pool_id=pool, key_id=key, client_key_id=key, model=model, **tally))
         session.add(tables.TrafficHour(hour=at, pool_id=pool, client_key_id=key, model=model, **tally))
+    # Others took over from it: it was asked and served nothing.
+    session.add(tables.UsageHour(hour=HOUR, pool_id=1, key_id=3, client_key_id=1, model="flash", attempts=2))
     for side, operation, status, word, times in (
         ("request", "chat", 200, "ok", 11), ("request", "chat", 429, "all_keys_cooling", 1),
         ("request", "generate", 200, "ok", 3), ("attempt", "chat", 429, "quota_day", 4),

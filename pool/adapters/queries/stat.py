@@ -148,7 +148,7 @@ def _page(scope: Scope, now: float, shown: str, after: int) -> Select[*tuple[Any
         seat, place = Membership, Membership.key_id
         query = query.join(seat, seat.key_id == Key.id).where(seat.pool_id == scope.pool_id, seat.removed_at.is_(None))
     query = query.where(place > after, Key.deleted_at.is_(None)).order_by(place)
-    used = exists().where(UsageHour.key_id == Key.id, *_within(UsageHour, scope))
+    used = exists().where(UsageHour.key_id == Key.id, UsageHour.requests > 0, *_within(UsageHour, scope))
     match shown:
         case "used":
             return query.where(used)
@@ -176,7 +176,7 @@ def _uses(session: Session, ids: Sequence[int], scope: Scope) -> dict[int, list[
     hour = UsageHour
     query = (
         select(hour.key_id, hour.model, func.sum(hour.successes), func.sum(hour.errors))
-        .where(hour.key_id.in_(ids), *_within(hour, scope))
+        .where(hour.key_id.in_(ids), hour.requests > 0, *_within(hour, scope))
         .group_by(hour.key_id, hour.model)
     )
     found: dict[int, list[Use]] = {}

@@ -81,7 +81,11 @@ class Tally:
 
 
 class UsageHour(Tally, Model):
-    """Usage of one key in one hour; ids are 0 and the model "" where there was none (null would defeat the upsert)."""
+    """Usage of one key in one hour; ids are 0 and the model "" where there was none (null would defeat the upsert).
+
+    A request, its tokens and what they cost count for the key of its last attempt. `attempts` are those the key was
+    asked for, in the hour they began: a key that others took over from has attempts and no requests.
+    """
 
     __tablename__ = "usage_hourly"
     __table_args__ = (
