@@ -1,103 +1,302 @@
 """Quota refusals decoded: which window of which limit was hit, and when it comes back.
 
 Gemini: https://ai.google.dev/gemini-api/docs/rate-limits (daily quotas reset at midnight Pacific time),
-google.rpc.QuotaFailure and google.rpc.RetryInfo in `error.details`.
+google.rpc.QuotaFailure, google.rpc.ErrorInfo and google.rpc.RetryInfo in `error.details`.
+OpenAI: https://platform.openai.com/docs/guides/rate-limits (limits in the message and in x-ratelimit-* headers).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from .masking import redact
+from .pauses import duration_s
+
 PACIFIC = ZoneInfo("America/Los_Angeles")
 
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\s*")
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
-_RETRY_PROSE = re.compile(r"[Pp]lease (?:retry|try again) in ((?:\d+h)?(?:\d+m(?!s))?(?:[\d.]+m?s)?)")
+DAY_S = 86_400.0
+HOUR_S = 3600.0
+MINUTE_S = 60.0
+"""How long a minute's quota rests where nothing says when it comes back."""
+
+MOST = 2**53
+"""Larger limits are no limits."""
+
+_LENGTHS = ("unknown", "second", "minute", "hour", "day", "month")
+_WINDOW = re.compile(r"per[\W_]*(sec|min|hour|day|month)|\b[rti]p([smhd])\b|(dai|hour|month)ly", re.I)
+_WINDOWS = {"s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour", "hour": "hour",
+            "d": "day", "dai": "day", "day": "day", "month": "month"}  # fmt: skip
+_NUMBER = r"[0-9]+(?:,[0-9]{3})*(?!\.?[0-9])"
 
 
 @dataclass(frozen=True, slots=True)
-class Violation:
-    """One violated quota. window: day | minute | unknown. unit: requests | tokens.
+class Quota:
+    """One limit of an upstream, as far as a refusal names it.
 
-    `limit` is what the upstream said (quotaValue), None where it did not; 0 means "not on this tier".
+    window: second | minute | hour | day | month | unknown. unit: requests | tokens (of the prompt, or of all) |
+    output_tokens | images. limit: units a window, None where it was not said. tier: free | paid | "".
+    model: as the upstream spells it, which may differ from the name that was called; "" where it was not said.
+    entitled False: the limit is 0, this key may not use the model at all. requested: units this one request needs.
+    rolling: comes back bit by bit and says when, where Google's days end at midnight whatever is said.
     """
 
-    window: str
-    unit: str
-    limit: int | None
-    model: str | None
-    quota_id: str
-    free_tier: bool
+    window: str = "unknown"
+    unit: str = "requests"
+    limit: int | None = None
+    tier: str = ""
+    model: str = ""
+    entitled: bool = True
+    quota_id: str = ""
+    requested: int | None = None
+    rolling: bool = False
+
+    @property
+    def free_tier(self) -> bool:
+        return self.tier == "free"
+
+    @property
+    def of_a_minutes_tokens(self) -> bool:
+        """A limit on the tokens of a minute that the request at hand may be larger than."""
+        fits = self.requested is not None and self.limit is not None and self.requested <= self.limit
+        return self.unit == "tokens" and self.window == "minute" and bool(self.limit) and not fits
+
+    def too_small_for(self, prompt_tokens: int) -> bool:
+        """Can no minute hold a request of so many tokens? OpenAI counts what it needs itself, and is believed.
+
+        A quota without a window is refused by its minute or by a longer one, which then is as small.
+        """
+        if self.unit != "tokens" or self.window not in ("minute", "unknown") or not self.limit:
+            return False
+        return prompt_tokens >= self.limit if self.requested is None else self.requested > self.limit
 
 
-def violations(details: Sequence[Any]) -> tuple[Violation, ...]:
-    """Every quota named in an error's `details`; unknown ids are read by their parts."""
+def violations(details: Sequence[Any], message: str = "") -> tuple[Quota, ...]:
+    """Every quota that an error of Google's names, in its `details` and in the words of its message.
+
+    Unknown ids are read by their parts. Google leaves a quotaValue of 0 out: then the message has it.
+    """
+    said = list(_said_by_google(message))
+    named = [quota for detail in details for quota in _of_detail(detail)]
+    if not named:
+        return tuple(quota for quota, _ in said)
     found = []
-    for detail in details:
-        if not (isinstance(detail, dict) and str(detail.get("@type", "")).endswith("QuotaFailure")):
-            continue
+    for quota, metric in named:
+        same = next((pair for pair in said if metric and pair[1] == metric), None)
+        if same is not None:
+            said.remove(same)
+            if quota.limit is None:
+                quota = replace(
+                    quota, limit=same[0].limit, entitled=same[0].entitled, model=quota.model or same[0].model
+                )
+        found.append(quota)
+    return (*found, *(quota for quota, _ in said if not quota.entitled))
+
+
+def longest(quotas: Sequence[Quota]) -> Quota | None:
+    """The quota that takes longest to come back: it decides."""
+    return max(quotas, key=lambda quota: _LENGTHS.index(quota.window), default=None)
+
+
+def comes_back(quota: Quota | None, told_s: float | None, now: float, quota_reset: str = "pacific") -> float:
+    """When a spent quota can be used again (Unix seconds). `told_s`: how long the upstream said to wait.
+
+    For Google's days that is a lie (it says "17s"), so they rest until the reset. All else rests
+    max(told, 1 s) + 2 s, because Google rounds down; at most a day.
+    """
+    window = quota.window if quota else "unknown"
+    if window in ("day", "month") and not (quota and quota.rolling and told_s is not None):
+        return next_reset(now, quota_reset)
+    if told_s is None:
+        return now + (HOUR_S if window == "hour" else MINUTE_S)
+    return now + min(max(told_s, 1.0) + 2.0, DAY_S)
+
+
+# -- Google -------------------------------------------------------------------------------------------------
+
+
+def _of_detail(detail: Any) -> Iterator[tuple[Quota, str]]:
+    """The quotas of one detail object, each with its metric."""
+    if not isinstance(detail, dict):
+        return
+    kind = str(detail.get("@type", ""))
+    if kind.endswith("QuotaFailure"):
         rows = detail.get("violations")
-        found += [_violation(row) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-    return tuple(found)
+        yield from (_violation(row) for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict))
+    elif kind.endswith("ErrorInfo"):
+        # The way of 2023 to 2024, which other Google services still have.
+        metadata = detail.get("metadata")
+        if isinstance(metadata, dict) and (metadata.get("quota_limit") or metadata.get("quota_metric")):
+            metric, value = _text(metadata.get("quota_metric")), metadata.get("quota_limit_value")
+            yield _google(_text(metadata.get("quota_limit")), metric, whole(value)), metric
 
 
-def _violation(row: Mapping[str, Any]) -> Violation:
-    quota_id = str(row.get("quotaId") or row.get("quotaMetric") or row.get("subject") or "")
-    lowered = quota_id.lower() + " " + str(row.get("quotaMetric") or "").lower()
+def _violation(row: Mapping[str, Any]) -> tuple[Quota, str]:
+    metric = _text(row.get("quotaMetric"))
+    quota_id = _text(row.get("quotaId"))
     dimensions = row.get("quotaDimensions")
-    model = dimensions.get("model") if isinstance(dimensions, dict) else None
-    return Violation(
-        window="day" if "perday" in lowered else "minute" if "perminute" in lowered else "unknown",
-        unit="tokens" if "token" in lowered else "requests",
-        limit=_whole(row.get("quotaValue")),
-        model=model if isinstance(model, str) else None,
-        quota_id=quota_id,
-        free_tier="freetier" in lowered.replace("_", ""),
+    model = _text(dimensions.get("model")) if isinstance(dimensions, dict) else ""
+    words = quota_id or metric or _text(row.get("description"))
+    quota = _google(quota_id, metric, whole(row.get("quotaValue")), model, words)
+    # Ids of the free tier say so; those of the same family that do not are of a paid one.
+    paid = not quota.tier and re.search(r"per[\W_]*(project|model)", quota_id, re.I)
+    return (replace(quota, tier="paid") if paid else quota), metric
+
+
+def _google(quota_id: str, metric: str, limit: int | None, model: str = "", words: str = "") -> Quota:
+    everything = f"{quota_id} {metric} {words}"
+    tier = re.search(r"(free|paid)[\W_]*tier", everything, re.I)
+    return Quota(
+        window=_window(everything),
+        unit=_unit(quota_id or metric or words, metric),
+        limit=limit,
+        tier=tier[1].lower() if tier else "",
+        model=_name(model),
+        entitled=limit != 0,
+        quota_id=_name(quota_id or metric),
     )
 
 
-def _whole(value: Any) -> int | None:
+_METRIC_LINE = re.compile(rf"quota exceeded for metric: ([^\s,]+)((?:, [a-z_]+: (?:{_NUMBER}|[^\s,]+))*)", re.I)
+_METRIC_AND_LIMIT = re.compile(r"quota exceeded for quota (?:metric|group) '([^']+)' and limit '([^']+)'", re.I)
+_METRIC_OF_VERTEX = re.compile(r"quota exceeded for ([\w.-]+/[\w-]+)(?: with [a-z ]+: ([\w./:@-]+))?", re.I)
+
+
+def _said_by_google(message: str) -> Iterator[tuple[Quota, str]]:
+    """The quotas of a message, each with its metric: one a line, or the only one there is."""
+    for found in _METRIC_LINE.finditer(message):
+        said = dict(pair.split(": ", 1) for pair in found[2].split(", ")[1:])
+        yield _google("", found[1], whole(said.get("limit")), said.get("model", "").rstrip(".")), found[1]
+    for found in _METRIC_AND_LIMIT.finditer(message):
+        yield _google(found[2], found[1], None), found[1]
+    for found in _METRIC_OF_VERTEX.finditer(message):
+        yield _google("", found[1], None, (found[2] or "").rstrip(".")), found[1]
+
+
+# -- OpenAI -------------------------------------------------------------------------------------------------
+
+_PER = re.compile(r"\b((?:(?:input|output)[ _-])?tokens?|requests?|images?)\s+per\s+(day|min|hour|sec|month)", re.I)
+_INITIALS = re.compile(r"\b([RTI])P([SMHD])\b")
+_RATE = re.compile(r"\b(token|request|call)s? rate limit", re.I)
+_LIMIT = re.compile(rf"\blimit:? ({_NUMBER}|[0-9]+(?=\.0+\b))", re.I)
+_REQUESTED = re.compile(rf"\brequested:? ({_NUMBER})", re.I)
+_TOO_LARGE = re.compile(r"\brequest too large\b", re.I)
+_SHARED = re.compile(r"\(for limit ([^\s()]+)\)")
+_OF_MODEL = re.compile(r"(?:reached|large|exceeded) for (?:model )?[`'\"]?(?![RTI]P[SMHD]\b)([^\s`'\",:]+)", re.I)
+_INITIAL_UNITS = {"r": "requests", "t": "tokens", "i": "images"}
+
+
+def said_by_openai(message: str, kind: str) -> tuple[Quota, ...]:
+    """ "… on tokens per min (TPM): Limit 30000, Used 18928, Requested 11159", and what others make of it."""
+    per, initials, rate = _PER.search(message), _INITIALS.search(message), _RATE.search(message)
+    if per:
+        unit, window = _unit(per[1]), _WINDOWS[per[2].lower()]
+    elif initials:
+        unit, window = _INITIAL_UNITS[initials[1].lower()], _WINDOWS[initials[2].lower()]
+    elif rate:
+        unit, window = _unit(rate[1]), "minute"
+    elif kind in ("tokens", "requests"):
+        unit, window = kind, "minute"
+    elif _TOO_LARGE.search(message) and _LIMIT.search(message):
+        unit, window = "tokens", "minute"
+    else:
+        return ()
+    limit, requested = _LIMIT.search(message), _REQUESTED.search(message)
+    most = whole(limit[1]) if limit else None
+    model = _SHARED.search(message) or _OF_MODEL.search(message)
+    return (
+        Quota(
+            window=window,
+            unit=unit,
+            limit=most,
+            model=_name(model[1]) if model else "",
+            entitled=most != 0,
+            quota_id=f"{unit} per {window}",
+            requested=whole(requested[1]) if requested else None,
+            rolling=True,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What OpenAI's headers tell on any answer: a limit, how much of it is left, and when it is whole again (s)."""
+
+    quota: Quota
+    remaining: int
+    reset_s: float | None
+
+
+def allowances(headers: Mapping[str, str]) -> tuple[Allowance, ...]:
+    """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, with lower-case names, as allowances."""
+    found = []
+    for unit in ("requests", "tokens"):
+        limit = whole(headers.get(f"x-ratelimit-limit-{unit}"))
+        remaining = whole(headers.get(f"x-ratelimit-remaining-{unit}"))
+        if limit and remaining is not None:
+            reset_s = duration_s(headers.get(f"x-ratelimit-reset-{unit}"))
+            window = _window_of(limit, remaining, reset_s)
+            quota = Quota(window, unit, limit, quota_id=f"{unit} per {window}", rolling=True)
+            found.append(Allowance(quota, remaining, reset_s))
+    return tuple(found)
+
+
+def _window_of(limit: int, remaining: int, reset_s: float | None) -> str:
+    """A bucket fills evenly: what is missing comes back in `reset_s`, so all of it would in a window."""
+    if not reset_s or remaining >= limit:
+        return "minute"
+    return "day" if reset_s * limit / (limit - remaining) > 2 * HOUR_S else "minute"
+
+
+def spent_allowances(headers: Mapping[str, str]) -> tuple[Quota, ...]:
+    """The quotas of which, by the headers, nothing is left."""
+    return tuple(allowance.quota for allowance in allowances(headers) if allowance.remaining == 0)
+
+
+# -- words --------------------------------------------------------------------------------------------------
+
+
+def _window(words: str) -> str:
+    found = (_WINDOWS[next(part for part in match.groups() if part).lower()] for match in _WINDOW.finditer(words))
+    return max(found, key=_LENGTHS.index, default="unknown")
+
+
+def _unit(words: str, otherwise: str = "") -> str:
+    """The last word counts: CountTokensRequestsPerMinute is about requests."""
+    lowered = words.lower()
+    at, word = max((lowered.rfind(word), word) for word in ("token", "request", "call", "image"))
+    if at < 0:
+        return _unit(otherwise) if otherwise else "requests"
+    if word == "token":
+        return "output_tokens" if "output" in lowered[:at] else "tokens"
+    return "images" if word == "image" else "requests"
+
+
+def _name(text: str) -> str:
+    """An upstream's name for a thing, fit to be kept and shown."""
+    return redact(text)[:200]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def whole(value: Any) -> int | None:
+    """A limit as a number; None where it is none."""
+    if isinstance(value, bool):
+        return None
     try:
-        return int(value)
+        number = int(value.replace(",", "") if isinstance(value, str) else value)
     except (TypeError, ValueError, OverflowError):
         return None
+    return number if 0 <= number <= MOST else None
 
 
-def retry_delay_s(details: Sequence[Any]) -> float | None:
-    """Seconds a Gemini 429 asks us to wait (`RetryInfo.retryDelay`, "17s"); None where it does not say."""
-    for detail in details:
-        if isinstance(detail, dict) and str(detail.get("@type", "")).endswith("RetryInfo"):
-            return duration_s(detail.get("retryDelay"))
-    return None
-
-
-def duration_s(value: Any) -> float | None:
-    """"17s", "1m2.5s", "250ms" or a bare number, in seconds; None where it is none of these."""
-    if isinstance(value, int | float):
-        return max(0.0, float(value))
-    if not isinstance(value, str) or not value.strip():
-        return None
-    total, position = 0.0, 0
-    while position < len(value):
-        part = _DURATION.match(value, position)
-        if not part or part.end() == position:
-            return None
-        total += float(part[1]) * _UNIT_S[part[2]]
-        position = part.end()
-    return total
-
-
-def retry_prose_s(message: str) -> float | None:
-    """Seconds out of "Please try again in 1m2.5s" (OpenAI) or "Please retry in 58.8s" (Gemini)."""
-    match = _RETRY_PROSE.search(message)
-    return duration_s(match[1]) if match and match[1] else None
-
-
+# -- days ---------------------------------------------------------------------------------------------------
 def next_reset(now: float, quota_reset: str = "pacific") -> float:
     """When daily quotas come back after `now` (Unix seconds).
 

@@ -191,7 +191,7 @@ def test_a_days_quota_rests_until_midnight_whatever_retry_info_says(details):
     outcome = judged(429, spent("Please retry in 17.98s.", *details), {"retry-after": "17"})
     assert (outcome.kind, *verdict(outcome)) == ("quota_day", OTHER_KEY, KEY_MODEL, True)
     assert outcome.until == next_reset(NOW)
-    assert "day" in {violation.window for violation in outcome.limits}
+    assert outcome.quota.window == "day"
 
 
 def test_a_days_quota_may_come_back_at_a_set_hour():
@@ -210,7 +210,10 @@ def test_a_days_quota_may_come_back_at_a_set_hour():
         ("Resource has been exhausted (e.g. check quota).", (), {}, 60),
         ("", (retry_info("999999999s"),), {}, DAY_S),
         ("", (retry_info("9" * 400 + "s"),), {}, DAY_S),
-        ("", (), {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, 60),
+        ("", (), {"retry-after": "Mon, 21 Sep 2026 14:14:10 GMT"}, 52),
+        ("", (), {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, DAY_S),
+        ("", (), {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 3),
+        ("", (), {"retry-after": "Wed, 21 Oct"}, 60),
     ],
 )
 def test_a_minutes_quota_rests_as_long_as_told_and_a_little_longer(message, details, headers, pause_s):
@@ -380,8 +383,6 @@ REACTIONS = {
 """The corpus's words for what a key pool should do."""
 
 OTHERWISE = {
-    # A 403 that speaks of a model is (key, model) not entitled; what it costs here is one pass over the keys.
-    "openai-403-embeddings-not-allowed": "not_entitled",
     # Shared capacity is treated as an overload: the same key once after a moment, then another.
     "gemini-429-resource-exhausted-shared-capacity": "overloaded",
 }

@@ -4,15 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pool.core.pauses import duration_s, retry_delay_s, retry_prose_s
 from pool.core.quota import (
     PACIFIC,
-    Violation,
+    Quota,
     cap_window,
-    duration_s,
     last_reset,
     next_reset,
-    retry_delay_s,
-    retry_prose_s,
     violations,
 )
 
@@ -98,7 +96,8 @@ def test_a_violation_names_its_limit_and_model():
         "quotaDimensions": {"location": "global", "model": "gemini-2.5-flash"},
         "quotaValue": "20",
     }
-    assert violations(failure(row)) == (Violation("day", "requests", 20, "gemini-2.5-flash", row["quotaId"], True),)
+    quota = Quota("day", "requests", 20, "free", "gemini-2.5-flash", True, row["quotaId"])
+    assert violations(failure(row)) == (quota,)
 
 
 def test_every_violation_of_every_failure_is_found():

@@ -10,13 +10,17 @@ from typing import Any
 
 import orjson
 
+from pool.core import sse
 from pool.core.calls import GEMINI
-from pool.core.dialects.gemini.errors import google_error
+from pool.core.dialects.gemini.errors import NUMBERS, google_error, project_of
 from pool.core.faults import Fault
 from pool.core.masking import redact
+from pool.core.outcomes import ABOUT_THE_REQUEST
+from pool.core.pauses import retry_after_s, retry_delay_s
 
 JSON_TYPE = ("Content-Type", "application/json")
 MAX_MESSAGE_CHARS = 2000
+MOST_WAIT_S = 1e9
 
 OPENAI_TYPES = {
     400: "invalid_request_error",
@@ -43,12 +47,45 @@ CODES = {
 """The code of an upstream error that names none."""
 
 
+STATUSES = {
+    "invalid_request": 400,
+    "invalid_request_error": 400,
+    "context_length_exceeded": 400,
+    "invalid_api_key": 401,
+    "account_deactivated": 401,
+    "authentication_error": 401,
+    "insufficient_quota": 429,
+    "billing_not_active": 429,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "requests": 429,
+    "tokens": 429,
+    "permission_error": 403,
+    "unsupported_country_region_territory": 403,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "api_error": 500,
+    "server_error": 500,
+    "internal_error": 500,
+    "internal_server_error": 500,
+    "overloaded": 503,
+    "overloaded_error": 529,
+    "server_is_overloaded": 503,
+    "service_unavailable_error": 503,
+    "timeout_error": 504,
+}
+"""The status that a code or type means where it comes without one: as an event of a stream that began with 200."""
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorFields:
     """What an upstream's error body says, wherever it says it.
 
-    `status` is Google's word ("RESOURCE_EXHAUSTED"), `number` the integer code in the body, `code` and
-    `type` OpenAI's words. `reasons` are the ErrorInfo reasons, `details` all of Google's detail objects.
+    `status` is Google's word ("RESOURCE_EXHAUSTED"), `number` the HTTP status in the body, or what its words stand
+    for; None where it says neither. `code` and `type` are OpenAI's words. `reasons` are the ErrorInfo reasons,
+    `details` all of Google's detail objects, `project` the caller's Google project ("projects/123456").
+    `html`: a page for people, not an answer of the API.
     """
 
     message: str = ""
@@ -60,13 +97,12 @@ class ErrorFields:
     reasons: tuple[str, ...] = ()
     details: tuple[dict[str, Any], ...] = ()
     html: bool = False
+    project: str = ""
 
 
 def error_fields(body: bytes) -> ErrorFields:
-    """Digs through an object, a list around it (array streams, Google's OpenAI layer), an SSE event, text."""
-    text = body.strip()
-    if text.startswith(b"data:"):
-        text = text[5:].strip()
+    """Digs through an object, a list around it (array streams, Google's OpenAI layer), SSE events, text."""
+    text = _unframed(body)
     try:
         error = _error_object(orjson.loads(text))
     except orjson.JSONDecodeError:
@@ -75,18 +111,36 @@ def error_fields(body: bytes) -> ErrorFields:
         return ErrorFields(message=error)
     if not isinstance(error, dict):
         return ErrorFields()
-    code, message = error.get("code"), error.get("message")
+    message = _text(error.get("message")) or _text(error.get("detail"))
+    status, code, kind = _text(error.get("status")), _text(error.get("code")), _text(error.get("type"))
     details = tuple(d for d in _list(error.get("details")) if isinstance(d, dict))
+    number = _number(error.get("code")) or NUMBERS.get(status) or STATUSES.get(code) or STATUSES.get(kind)
     return ErrorFields(
-        message=message if isinstance(message, str) else "",
-        status=_text(error.get("status")),
-        number=code if isinstance(code, int) else None,
-        code=_text(code),
-        type=_text(error.get("type")),
+        message=message,
+        status=status,
+        number=number,
+        code="" if _number(code) else code,
+        type=kind,
         param=_text(error.get("param")) or None,
         reasons=tuple(d["reason"] for d in details if isinstance(d.get("reason"), str)),
         details=details,
+        project=project_of(status, message, details),
     )
+
+
+def _unframed(body: bytes) -> bytes:
+    """A body without the frame of the first event that has data, and without a byte order mark."""
+    text = body.removeprefix(sse.BOM).strip()
+    if not text.startswith((b"data:", b"event:", b"id:", b"retry:", b":")):
+        return text
+    return next((event.data for event in sse.events(text + b"\n\n") if event.data), text)
+
+
+def _number(value: Any) -> int | None:
+    """The HTTP status that stands in a body as a number, or as its digits."""
+    if isinstance(value, str) and re.fullmatch("[1-5][0-9][0-9]", value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _error_object(document: Any) -> Any:
@@ -94,6 +148,9 @@ def _error_object(document: Any) -> Any:
         document = next((d for d in reversed(document) if d), None)
     if isinstance(document, dict):
         inner = document.get("error", document)
+        if inner is document and isinstance(document.get("response"), dict):
+            # "response.failed" of OpenAI's Responses API.
+            inner = document["response"].get("error", document)
         # The interactions API and some proxies wrap twice.
         if isinstance(inner, dict) and isinstance(inner.get("error"), dict):
             inner = inner["error"]
@@ -101,8 +158,11 @@ def _error_object(document: Any) -> Any:
     return document
 
 
+_PAGE = re.compile(rb"\s*<(?:!doctype|!--|\?xml|[a-z][a-z0-9]*[\s>/])", re.I)
+
+
 def _from_text(text: bytes) -> ErrorFields:
-    if text[:200].lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+    if _PAGE.match(text):
         return ErrorFields(html=True)
     return ErrorFields(message=text[: 4 * MAX_MESSAGE_CHARS].decode("utf-8", "replace"))
 
@@ -116,10 +176,14 @@ def _list(value: Any) -> list[Any]:
 
 
 def upstream_fault(provider_dialect: str, status: int, headers: Mapping[str, str], body: bytes) -> Fault:
-    """An upstream's error as a `Fault` that keeps its status and message. `headers` are lower-case."""
+    """An upstream's error as a `Fault` that keeps its status and message. `headers` are lower-case.
+
+    A page for people says nothing about the call, whatever its status: that is a bad gateway.
+    """
     said = error_fields(body)
     if said.html:
         message = f"The upstream answered {status} with an HTML page."
+        status = status if status >= 500 or status in ABOUT_THE_REQUEST else 502
     else:
         message = redact(said.message)[:MAX_MESSAGE_CHARS] or f"The upstream answered {status}."
     details: dict[str, Any] = {}
@@ -131,7 +195,7 @@ def upstream_fault(provider_dialect: str, status: int, headers: Mapping[str, str
         message,
         type=said.type or None,
         param=said.param,
-        retry_after_s=_retry_after_s(said, headers),
+        retry_after_s=_stated_wait_s(said, headers),
         details=details,
     )
 
@@ -153,15 +217,10 @@ def _code(said: ErrorFields, status: int) -> str:
     return CODES.get(status) or ("server_error" if status >= 500 else "invalid_request")
 
 
-def _retry_after_s(said: ErrorFields, headers: Mapping[str, str]) -> float | None:
-    stated = headers.get("retry-after", "")
-    if re.fullmatch(r"\s*[0-9]{1,9}\s*", stated):
-        return float(stated)
-    for detail in said.details:
-        delay = detail.get("retryDelay")
-        if isinstance(delay, str) and (found := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]*)?|\.[0-9]+)s", delay)):
-            return float(found[1])
-    return None
+def _stated_wait_s(said: ErrorFields, headers: Mapping[str, str]) -> float | None:
+    told = retry_after_s(headers)
+    told = retry_delay_s(said.details) if told is None else told
+    return told if told is not None and told < MOST_WAIT_S else None
 
 
 def render_fault(dialect: str, fault: Fault) -> tuple[int, list[tuple[str, str]], bytes]:
