@@ -183,10 +183,9 @@ def _has_mime(node: dict[str, Any]) -> bool:
 def _stated_in(call: Call) -> tuple[int, int]:
     """The bounds in a body that nobody parsed. In a text they would stand behind backslashes."""
     if call.dialect == GEMINI:
-        bounds, candidates = ("maxOutputTokens", "max_output_tokens"), ("candidateCount", "candidate_count")
-    else:
-        bounds, candidates = _BOUNDS, ("n",)
-    return _first(call.body, bounds), _first(call.body, candidates)
+        bound = _first(call.body, ("maxOutputTokens", "max_output_tokens"))
+        return bound, _first(call.body, ("candidateCount", "candidate_count"))
+    return _first(call.body, _BOUNDS), _first(call.body, ("n",))
 
 
 def _first(body: bytes, names: tuple[str, ...]) -> int:

@@ -18,6 +18,7 @@ from pool.core.dialects.passing import (
     passed_query,
 )
 from pool.core.dialects.refusals import refuse
+from pool.core.dialects.spoken import estimated
 from pool.core.faults import Fault
 from pool.core.sse import DONE
 
@@ -69,7 +70,7 @@ class OpenAiCodec:
         if self._operation == "raw":
             return _raw_reply(headers, body)
         document = parsed(body)
-        useful = True
+        useful, said = True, None
         if self._operation == "chat":
             if not isinstance(document.get("choices"), list):
                 raise ValueError("the answer has no choices")
@@ -77,7 +78,9 @@ class OpenAiCodec:
                 useful = any(_commits(choice) for choice in document["choices"])
             except MISSHAPEN as e:
                 raise Misshapen from e
-        return Reply(body, usage_of(document.get("usage")), useful)
+            said = [choice.get("message") for choice in document["choices"] if isinstance(choice, dict)]
+        usage = usage_of(document.get("usage"))
+        return Reply(body, usage if usage.total else estimated(call, said), useful)
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
         if self._operation == "raw" and "event-stream" not in headers.get("content-type", "event-stream"):
@@ -85,6 +88,7 @@ class OpenAiCodec:
         payload = call.payload or {}
         wants_usage = stream_options(payload).get("include_usage")
         return OpenAiReader(
+            call,
             many=payload.get("n") not in (None, 1),
             closing=DONE if self._operation == "chat" else b"",
             hide_usage=call.metered and not wants_usage,
@@ -183,8 +187,10 @@ def _commits(choice: Any) -> bool:
 class OpenAiReader(PassingReader):
     """`many`: several choices were asked for. `closing` ends a stream whose upstream forgot `[DONE]`."""
 
-    def __init__(self, many: bool = False, closing: bytes = b"", hide_usage: bool = False) -> None:
-        super().__init__()
+    said_in = b'"delta"'
+
+    def __init__(self, call: Call, many: bool = False, closing: bytes = b"", hide_usage: bool = False) -> None:
+        super().__init__(call)
         self._many = many
         self._closing = closing
         self._hide_usage = hide_usage
@@ -237,6 +243,13 @@ class OpenAiReader(PassingReader):
             if not self.useful:
                 self.useful = _commits(choice)
         return not (self._hide_usage and stated and not choices)
+
+    def said(self, document: Any) -> Any:
+        if self._stated or not isinstance(document, dict):
+            return None
+        if "choices" not in document:
+            return document.get("delta")
+        return [choice.get("delta") or choice.get("text") for choice in document["choices"] or ()]
 
     def _note_typed(self, kind: str, document: dict[str, Any]) -> None:
         """Events of the Responses API and of streamed speech, which name their type."""

@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from pool.core import sse
-from pool.core.calls import NO_USAGE, Usage
+from pool.core.calls import NO_USAGE, Call, Usage
+from pool.core.dialects.spoken import Spoken
 
 # A tail longer than this is no event that only lacks its blank line.
 MAX_PEEK_BYTES = 64 * 1024
@@ -27,16 +28,20 @@ class PassingReader:
     Comments of the upstream are dropped: google-genai's parser dies of them. Blank lines stay.
     """
 
-    def __init__(self) -> None:
+    said_in: bytes
+    """The member, quoted, that holds what an event says."""
+
+    def __init__(self, call: Call) -> None:
         self.useful = False
         self.finished = False
         self.failure: bytes | None = None
         self._cutter = sse.Cutter()
+        self._spoken = Spoken(call)
 
     @property
     def usage(self) -> Usage:
         """Worked out when asked for: most streams are asked once, at their end."""
-        return self.stated_usage()
+        return self._spoken.usage(self.stated_usage(), self.finished)
 
     @usage.setter
     def usage(self, usage: Usage) -> None:
@@ -73,12 +78,17 @@ class PassingReader:
         """Learn from one event's JSON. False keeps the event from the client."""
         raise NotImplementedError
 
+    def said(self, document: Any) -> Any:
+        """The part of an event's JSON that holds what is said; None where the upstream counts it for us."""
+        raise NotImplementedError
+
     def note_done(self) -> None:
         """`[DONE]` came."""
         self.finished = True
 
     def _pass(self, whole: bytes) -> bytes:
         if self.useful and self.plain(whole):
+            self._spoken.passed(len(whole), whole.count(self.said_in))
             return whole
         out = []
         for block in sse.blocks(whole):
@@ -111,6 +121,7 @@ class PassingReader:
             return b""
         try:
             kept = self.note(document)
+            self._spoken.read(self.said(document), block)
         except MISSHAPEN:
             self.failure = NOT_JSON
             return b""

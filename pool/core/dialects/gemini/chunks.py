@@ -68,6 +68,11 @@ def commits(chunk: dict[str, Any]) -> bool:
     return block_of(chunk) is not None
 
 
+def said(chunk: dict[str, Any]) -> list[Any]:
+    """The part of the JSON that holds what was said."""
+    return [parts_of(candidate) for candidate in chunk.get("candidates") or ()]
+
+
 COUNTS = (
     b'"promptTokenCount"',
     b'"candidatesTokenCount"',
@@ -94,6 +99,11 @@ class Tokens:
         stated = chunk.get("usageMetadata")
         if isinstance(stated, dict):
             self.fields.update(stated)
+
+    @property
+    def counts_output(self) -> bool:
+        """Whether the upstream has said how long its answer is so far."""
+        return "candidatesTokenCount" in self.fields
 
     def usage(self) -> Usage:
         fields = self.fields

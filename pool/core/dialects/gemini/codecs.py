@@ -14,6 +14,7 @@ from pool.core.dialects.gemini.stream import ChatReader
 from pool.core.dialects.openai import check_model, encoded, payload_of
 from pool.core.dialects.passing import MISSHAPEN, NOT_JSON, Misshapen, bare_failure, parsed
 from pool.core.dialects.settings import ConversionSettings
+from pool.core.dialects.spoken import estimated
 
 
 class ChatCodec:
@@ -31,7 +32,10 @@ class ChatCodec:
         native = parsed(body)
         try:
             made = answer.completion(call, native)
-            return Reply(orjson.dumps(made), chunks.usage_of(native), chunks.commits(native))
+            usage = chunks.usage_of(native)
+            if not usage.total:
+                usage = estimated(call, chunks.said(native))
+            return Reply(orjson.dumps(made), usage, chunks.commits(native))
         except MISSHAPEN as e:
             raise Misshapen from e
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from array import array
 from sys import byteorder
 from typing import Any
@@ -11,8 +12,7 @@ from pool.core.calls import Call, Usage
 from pool.core.dialects import counts
 from pool.core.dialects.gemini import media
 from pool.core.dialects.refusals import refuse
-
-CHARS_PER_TOKEN = 4
+from pool.core.tokens import of_text
 
 
 def request_body(payload: dict[str, Any], model: str) -> dict[str, Any]:
@@ -85,9 +85,9 @@ def _packed(values: list[float]) -> str:
 
 
 def _usage(answer: dict[str, Any], payload: dict[str, Any]) -> Usage:
-    """Most embedding models tell no usage; then four characters are taken for a token."""
+    """Most embedding models tell no usage; then it is estimated."""
     stated = answer.get("usageMetadata")
     if isinstance(stated, dict) and isinstance(stated.get("promptTokenCount"), int | float):
         return counts.usage(counts.count(stated, "promptTokenCount"))
     texts = [text for text in inputs_of(payload.get("input", "")) if isinstance(text, str)]
-    return counts.usage(sum(-(-len(text) // CHARS_PER_TOKEN) or 1 for text in texts), estimated=True)
+    return counts.usage(sum(max(1, math.ceil(of_text(text))) for text in texts), estimated=True)

@@ -25,6 +25,7 @@ from pool.core.dialects.passing import (
     passed_headers,
     passed_query,
 )
+from pool.core.dialects.spoken import Spoken, estimated
 from pool.core.faults import Fault
 from pool.core.sse import EventTooLarge, events
 
@@ -64,14 +65,17 @@ class GeminiCodec:
         answer = parsed(body)
         try:
             useful = self._operation != "generate" or chunks.commits(answer)
+            usage = chunks.usage_of(answer)
+            if not usage.total and self._operation != "count_tokens":
+                usage = estimated(call, chunks.said(answer))
         except MISSHAPEN as e:
             raise Misshapen from e
-        return Reply(body, chunks.usage_of(answer), useful, content_type)
+        return Reply(body, usage, useful, content_type)
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
         if self._operation == "raw":
-            return RawReader() if "event-stream" in headers.get("content-type", "") else BytesReader()
-        return ArrayReader() if is_array_stream(call) else SseReader()
+            return RawReader(call) if "event-stream" in headers.get("content-type", "") else BytesReader()
+        return ArrayReader(call) if is_array_stream(call) else SseReader(call)
 
 
 def is_array_stream(call: Call) -> bool:
@@ -122,8 +126,10 @@ class _Notes:
 class SseReader(PassingReader):
     """alt=sse. Read to the end of the body: STOP may come before the last chunk."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    said_in = b'"parts"'
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
         self._notes = _Notes()
         self._unread = b""
 
@@ -150,6 +156,10 @@ class SseReader(PassingReader):
                 self.finished = True
             self.useful = self.useful or chunks.commits(document)
         return True
+
+    def said(self, document: Any) -> Any:
+        counted = self._notes.tokens.counts_output or not isinstance(document, dict)
+        return None if counted else chunks.said(document)
 
     def stated_usage(self) -> Usage:
         self._catch_up()
@@ -189,13 +199,22 @@ class RawReader(SseReader):
 class ArrayReader:
     """No alt=sse: the answer is one JSON array, an error is its last element."""
 
-    def __init__(self) -> None:
+    def __init__(self, call: Call) -> None:
         self.useful = False
         self.finished = False
         self.failure: bytes | None = None
-        self.usage: Usage = NO_USAGE
         self._cutter = ElementCutter()
         self._notes = _Notes()
+        self._spoken = Spoken(call)
+
+    @property
+    def usage(self) -> Usage:
+        """Worked out when asked for: most streams are asked once, at their end."""
+        return self._spoken.usage(self._notes.tokens.usage(), self.finished)
+
+    @usage.setter
+    def usage(self, usage: Usage) -> None:
+        raise AttributeError("usage is what the stream said")
 
     def feed(self, piece: bytes) -> bytes:
         if self.failure is not None:
@@ -230,7 +249,8 @@ class ArrayReader:
             return
         try:
             self.finished = self._notes.ends(chunk) or self.finished
-            self.usage = self._notes.tokens.usage()
+            if not self._notes.tokens.counts_output:
+                self._spoken.read(chunks.said(chunk), raw)
             self.useful = self.useful or chunks.commits(chunk)
         except MISSHAPEN:
             self.failure = NOT_JSON

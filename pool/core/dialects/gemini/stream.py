@@ -21,6 +21,8 @@ from pool.core.dialects.passing import (
     bare_failure,
     failure_in,
 )
+from pool.core.dialects.spoken import BYTES_A_TOKEN, Spoken
+from pool.core.tokens import PICTURE_TOKENS
 
 SIMPLE_PART = {"text"}
 
@@ -53,6 +55,7 @@ class ChatReader:
         self._call = call
         self._decoder = sse.Decoder()
         self._tokens = chunks.Tokens()
+        self._spoken = Spoken(call)
         self._choices: dict[int, _Choice] = {}
         self._blocked: str | None = None
         payload = call.payload or {}
@@ -64,7 +67,7 @@ class ChatReader:
     @property
     def usage(self) -> Usage:
         """Worked out when asked for: most streams are asked once, at their end."""
-        return self._tokens.usage()
+        return self._spoken.usage(self._tokens.usage(), self.finished)
 
     @usage.setter
     def usage(self, usage: Usage) -> None:
@@ -180,7 +183,9 @@ class ChatReader:
             if part.keys() == SIMPLE_PART:
                 if part["text"]:
                     choice.texts.append(part["text"])
-                    self._emit(out, index, b'{"content":' + orjson.dumps(part["text"]) + b"}", logprobs)
+                    text = orjson.dumps(part["text"])
+                    self._spoken.wrote(len(text) - 2)
+                    self._emit(out, index, b'{"content":' + text + b"}", logprobs)
                     logprobs = None
             else:
                 self._part(index, choice, part, out)
@@ -205,12 +210,15 @@ class ChatReader:
                 delta["images"] = [answer.image_of(part, choice.images)]
                 choice.images += 1
                 signature = None
+                self._spoken.wrote(PICTURE_TOKENS * BYTES_A_TOKEN)
         elif part.get("thought"):
             if part.get("text"):
                 delta["reasoning_content"] = part["text"]
+                self._spoken.wrote(len(part["text"].encode()))
         elif text := answer.text_of(part):
             choice.texts.append(text)
             delta["content"] = text
+            self._spoken.wrote(len(text.encode()))
         if signature:
             delta["extra_content"] = answer.signed(signature)
         if delta:
@@ -243,6 +251,7 @@ class ChatReader:
         made = answer.tool_call(self._call, part, 100 * index + choice.calls)
         delta = {"tool_calls": [{"index": choice.calls, **made}]}
         choice.calls += 1
+        self._spoken.wrote(len(made["function"]["name"]) + len(made["function"]["arguments"]))
         self._emit(out, index, orjson.dumps(delta))
 
     def _ground(self, index: int, choice: _Choice, candidate: dict[str, Any], out: list[bytes]) -> None:
