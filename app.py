@@ -25,17 +25,19 @@ from pool.adapters.inventory import Inventory
 from pool.adapters.memory import MemoryState
 from pool.adapters.passwords import Passwords, weak
 from pool.adapters.preferences import Preferences
+from pool.adapters.prices import Prices
 from pool.adapters.recorder import Recorder
 from pool.adapters.schema import NewerDatabase, upgrade
 from pool.adapters.spool import Spool
 from pool.adapters.tables import db
 from pool.adapters.upstream import Upstream
 from pool.adapters.vault import Vault, WrongKey, open_vault
+from pool.admission import Admission
 from pool.checking import AT_ONCE, Checker
 from pool.chores import Chore, Chores
 from pool.core.catalogue import Catalogue
 from pool.core.judge import Judge
-from pool.core.state import Count, PoolState, Word
+from pool.core.state import Count, PoolState
 from pool.environment import BadStart, Environment, read_environment
 from pool.models import ModelList
 from pool.relay import Relay
@@ -127,16 +129,14 @@ def _assemble(boot: Environment) -> Keypool:
     preferences = Preferences(database, Settings, settings_module.check)
     spool = Spool(boot.instance / "spool")
     inventory = Inventory(database, vault, catalogue, spool.write)
-    recorder = Recorder(database, spool.folder)
+    prices = Prices()
+    recorder = Recorder(database, spool.folder, prices)
     upstream = Upstream()
 
     def settings() -> Settings:
         return preferences.current
 
-    def hear(word: Word) -> None:
-        catalogue.bench(word.key_id, word.reason, word.until, word.model)
-
-    state.listen(hear)
+    state.listen(catalogue.hear)
     judge = Judge(catalogue, state.announce, spool.write)
     relay = Relay(
         catalogue=catalogue,
@@ -165,8 +165,10 @@ def _assemble(boot: Environment) -> Keypool:
         each=gevent.pool.Pool(AT_ONCE).map,
     )
     models = ModelList(relay, catalogue, settings, time.time, gevent.spawn)
+    relay.lists_model = models.lists
     inventory.on_change(models.forget)
     preferences.on_change(_tell(boot))
+    admission = Admission(state, settings, prices.of, time.time)
     access = Access(catalogue, settings, vault.digest, time.time)
     keypool = Keypool(
         environment=boot,
@@ -181,7 +183,7 @@ def _assemble(boot: Environment) -> Keypool:
         relay=relay,
         models=models,
         checker=checker,
-        proxy=Proxy(access, relay, models, settings, time.time),
+        proxy=Proxy(access, relay, models, admission, settings, time.time),
         spool=spool,
         recorder=recorder,
         chores=_chores(database, spool, recorder, state, settings),

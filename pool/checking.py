@@ -147,7 +147,7 @@ class Checker:
     def _learn(self, key: Key, outcome: Outcome, status: int) -> str:
         """Act on a verdict; the word for it."""
         if outcome.kind == OK.kind:
-            self._judge.succeeded(key, "")
+            self._judge.succeeded(key, "", self._clock())
             return ALIVE
         if outcome.transient:
             return UNDECIDED if status else UNREACHABLE

@@ -6,21 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .core.calls import Ask, Call, Codec
+from .core.calls import NO_USAGE, Ask, Call, Codec, Usage
+from .core.catalogue import LIMITED
 from .core.dialects import ConversionSettings, codec_for
-from .core.exhaustion import no_keys, nothing_left
+from .core.exhaustion import in_a_storm, no_keys, nothing_left
 from .core.faults import Fault
 from .core.keys import Key
+from .core.limits import TOKENS, Spending, key_bounds, measure, settlement
 from .core.providers import Provider, Route, known_model, route_model
-from .core.quota import cap_window
 from .core.rotation import Rotation
-from .core.state import Bound, Taken
+from .core.state import Bound, Refused
+from .core.tokens import estimate_prompt, wanted_output
 from .settings import Settings
 
 if TYPE_CHECKING:
     from .relay import Caller, Relay
 
 Headers = tuple[tuple[str, str], ...]
+
+TIGHT = 0.02
+"""A key with less than this share of its tokens left is set aside for everybody, not for one request."""
+
+FOREVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +44,25 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """An admitted key, how to use it, why it was chosen, and how many others were set aside for what."""
+    """An admitted key, how to use it, why it was chosen, and how many others were set aside for what.
+
+    `bounds` were reserved at the second `at`.
+    """
 
     key: Key
     plan: Plan
     rotation: Rotation
     why: str
     skipped: dict[str, int] = field(default_factory=dict)
+    bounds: Sequence[Bound] = ()
+    at: int = 0
 
 
 class Choosing:
-    """The choices of one request. No key is picked twice, but for `again`."""
+    """The choices of one request. No key is picked twice, but for `again`.
+
+    `probe`: the request was let through a storm to see whether it is over.
+    """
 
     def __init__(self, relay: Relay, call: Call, caller: Caller, settings: Settings) -> None:
         self._relay = relay
@@ -56,34 +71,87 @@ class Choosing:
         self._settings = settings
         self._pool = caller.pool
         self._plans: dict[tuple[str, str], Plan | None] = {}
-        self.tried: dict[int, None] = {}
+        self._passed: set[str] = set()
+        self._excluded: dict[int, None] = {}
+        self._limited = 0
+        self._room_at = FOREVER
+        self._prompt_tokens: int | None = None
+        self.tried = 0
+        self.probe = False
 
     def next(self, last_fault: Fault | None) -> Pick:
-        """The next key, admitted. Raises `Fault`: a mistake of the caller's (400, 404), or nothing is left."""
+        """The next key, admitted.
+
+        Raises `Fault`: a mistake of the caller's (400, 404), or nothing is left; `NotYet` where waiting may help.
+        """
         relay, settings = self._relay, self._settings
-        if len(self.tried) >= settings.max_attempts:
+        if self.tried >= settings.max_attempts:
             raise last_fault or Fault(503, "max_attempts", "Too many keys failed.", retry_after_s=1)
         now = relay.clock()
-        candidates = relay.catalogue.candidates(self._pool.id)
-        plans = self._usable(candidates)
+        plans = self._usable(relay.catalogue.candidates(self._pool.id))
         policy = self._caller.policy or self._pool.policy or settings.rotation_strategy
         rotations = [relay.catalogue.rotations[self._pool.id][plan.provider.slug] for plan in plans]
+        storm = ""
         for plan, rotation in zip(plans, rotations, strict=True):
-            key = self._admit(rotation, policy, plan.model, now)
-            if key is not None:
-                skipped = rotation.census(plan.model, now) if self.tried else {}
-                self.tried[key.id] = None
-                return Pick(key, plan, rotation, policy, skipped)
+            if not self._may_pass(plan.provider.slug, now):
+                storm = relay.judge.outages.of(plan.provider.slug).storm.kind
+                continue
+            pick = self._pick(plan, rotation, policy, now)
+            if pick is not None:
+                return pick
+            self.give_up_probe(now)
         if self._fall_back():
             return self.next(last_fault)
+        if storm:
+            raise in_a_storm(storm)
         raise self._nothing_left(plans, rotations, now, last_fault)
 
     def again(self, pick: Pick) -> Pick | None:
-        """The same key once more; None where its cap forbids it."""
+        """The same key once more; None where its limits forbid it."""
         now = self._relay.clock()
-        if not isinstance(self._relay.state.admit([self._bounds(pick.key, now)], now), Taken):
+        bounds = self._bounds(pick.key, pick.plan.model, now)
+        answer = self._relay.state.admit([bounds], now) if bounds else None
+        if isinstance(answer, Refused):
             return None
-        return Pick(pick.key, pick.plan, pick.rotation, "same_key_again")
+        return Pick(pick.key, pick.plan, pick.rotation, "same_key_again", {}, bounds, answer.at if answer else 0)
+
+    def settle(self, pick: Pick, usage: Usage = NO_USAGE) -> None:
+        """An attempt is over: the tokens it was expected to use become those it used."""
+        changes = settlement(pick.bounds, pick.at, Spending(usage.total))
+        if changes:
+            self._relay.state.settle(changes)
+
+    def give_up_probe(self, now: float) -> None:
+        """What was let through to try an upstream in a storm ends, and may have told nothing."""
+        if self.probe:
+            for slug in self._passed:
+                self._relay.judge.outages.of(slug).storm.gave_up(now)
+
+    def after_waiting(self) -> None:
+        """Time went by: what was tried or had no room may serve now."""
+        self._pool = self._caller.pool
+        self._excluded.clear()
+        self._limited, self._room_at = 0, FOREVER
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The prompt's size, estimated once, when it is first asked for."""
+        if self._prompt_tokens is None:
+            self._prompt_tokens = estimate_prompt(self._call)
+        return self._prompt_tokens
+
+    def _may_pass(self, slug: str, now: float) -> bool:
+        """Is the upstream open to this request? Once it is, it stays so for all of its attempts."""
+        if slug in self._passed:
+            return True
+        standing = self._relay.judge.outages.of(slug)
+        if standing.storm.kind:
+            if not standing.storm.may_pass(now):
+                return False
+            self.probe = standing.storm.open
+        self._passed.add(slug)
+        standing.budget.asked()
+        return True
 
     def _usable(self, candidates: Mapping[str, Provider]) -> list[Plan]:
         if not candidates:
@@ -128,24 +196,64 @@ class Choosing:
         headers = (*ask.headers, *call.headers, ("Accept", accept), ("User-Agent", self._relay.user_agent))
         return Plan(provider, model, codec, ask, provider.url(ask), headers)
 
-    def _admit(self, rotation: Rotation, policy: str, model: str, now: float) -> Key | None:
-        """The next key of a rotation that is still under its cap on attempts."""
+    def _pick(self, plan: Plan, rotation: Rotation, policy: str, now: float) -> Pick | None:
+        """The next key of a rotation that has room for this request."""
         relay = self._relay
         while True:
-            key_id = rotation.choose(policy, model, now, self.tried)
+            key_id = rotation.choose(policy, plan.model, now, self._excluded)
             if key_id is None:
                 return None
             key = relay.catalogue.keys[key_id]
-            answer = relay.state.admit([self._bounds(key, now)], now)
-            if isinstance(answer, Taken):
-                return key
-            relay.catalogue.bench(key_id, "limited", answer.frees_at[0])
+            bounds = self._bounds(key, plan.model, now)
+            at = 0
+            if bounds:
+                answer = relay.state.admit([bounds], now)
+                if isinstance(answer, Refused):
+                    self._set_aside(key, plan.model, bounds[answer.bounds[0]], answer)
+                    continue
+                at = answer.at
+            skipped = self._skipped(rotation, plan.model, now)
+            why = self._why(policy, key, now)
+            self.tried += 1
+            self._excluded[key_id] = None
+            return Pick(key, plan, rotation, why, skipped, bounds, at)
 
-    def _bounds(self, key: Key, now: float) -> list[Bound]:
-        if key.max_requests is None:
-            return []
-        period, ends_at = cap_window(key.max_requests_window, now, self._settings.quota_reset)
-        return [Bound(f"k{key.id}/cap", key.max_requests, kind="period", period=period, ends_at=ends_at)]
+    def _bounds(self, key: Key, model: str, now: float) -> Sequence[Bound]:
+        if key.max_requests is None and not key.limits:
+            return ()
+        of_model = (key.limits.get(model) or key.limits.get("*") or {}) if key.limits else {}
+        tokens = self.prompt_tokens + wanted_output(self._call) if TOKENS in of_model else 0
+        return key_bounds(key, model, tokens, now, self._settings.quota_reset)
+
+    def _set_aside(self, key: Key, model: str, bound: Bound, answer: Refused) -> None:
+        """A key at its limit rests until there is room; one that is only too full for this request is passed over."""
+        left, frees_at = answer.left[0], answer.frees_at[0]
+        if measure(bound) == TOKENS and (left > TIGHT * bound.most or bound.amount > bound.most):
+            self._excluded[key.id] = None
+            self._limited += 1
+            self._room_at = min(self._room_at, frees_at)
+        else:
+            view = "" if measure(bound) == "cap" else model
+            self._relay.catalogue.bench(key.id, LIMITED, frees_at, view)
+
+    def _skipped(self, rotation: Rotation, model: str, now: float) -> dict[str, int]:
+        """Why other keys were passed over, counted by reason."""
+        skipped = rotation.census(model, now)
+        if self.tried:
+            skipped["tried"] = self.tried
+        if self._limited:
+            skipped[LIMITED] = skipped.get(LIMITED, 0) + self._limited
+        return skipped
+
+    def _why(self, policy: str, key: Key, now: float) -> str:
+        why = policy
+        if self._relay.judge.on_probation(key, now):
+            why += ", on probation"
+        if self.probe:
+            why += ", probe in a storm"
+        if self._pool is not self._caller.pool:
+            why += ", fallback pool"
+        return why
 
     def _fall_back(self) -> bool:
         """One hop to the fallback pool, under the first pool's limits."""
@@ -160,9 +268,9 @@ class Choosing:
     ) -> Fault:
         """Keys that are ready and were all tried: then the last upstream's word counts."""
         model = plans[0].model
-        if last_fault and any(rotation.ready(model, now) for rotation in rotations):
+        if last_fault and any(rotation.ready(model, now) > self._limited for rotation in rotations):
             return last_fault
-        return nothing_left(rotations, model, now)
+        return nothing_left(rotations, model, now, self._limited, self._room_at)
 
 
 def conversion(settings: Settings) -> ConversionSettings:

@@ -81,6 +81,11 @@ class ModelList:
         patterns = caller.client.allowed_models if caller.client else ()
         return [model for model in cached.models if caller.pool.allows(model.id) and allows(patterns, model.id)]
 
+    def lists(self, pool_id: int, model: str) -> bool:
+        """Is a model in the list we have of a pool, however old? Nothing is fetched."""
+        cached = self._cache.get(pool_id)
+        return cached is not None and any(item.id == model for item in cached.models)
+
     def forget(self, pool_id: int | None = None) -> None:
         """A pool's keys changed: ask again. None: every pool."""
         if pool_id is None:

@@ -6,27 +6,42 @@ import random
 from collections.abc import Callable, Generator, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .choosing import Choosing, Pick
 from .core import outcomes
 from .core.calls import OPENAI, Call, Reply, StreamReader, Target, Timeouts
 from .core.catalogue import Catalogue, Client, Pool
-from .core.dialects import error_fields, upstream_fault
-from .core.faults import Broken, Draining, Fault, UpstreamError
+from .core.faults import Broken, Draining, Fault, NotYet, UpstreamError
 from .core.judge import Judge, Thresholds
 from .core.keys import Key
-from .core.masking import redact, redact_bytes
-from .core.outcomes import RETURN, SAME_KEY, Outcome, Penalties, classify, failed
+from .core.masking import redact
+from .core.outcomes import (
+    RETURN,
+    SAME_KEY,
+    Outcome,
+    Penalties,
+    failed,
+)
 from .core.providers import Provider
 from .core.records import AttemptRecord, RequestRecord
 from .core.rotation import Member, Rotation
 from .core.state import PoolState
+from .refusing import Refusing
 from .settings import Settings
 from .streaming import HEARTBEAT, Committed, Flow, Passed, draining, status_of
 
+if TYPE_CHECKING:
+    from .admission import Entry
+
 MOST_TRANSIENT = 3
 """Attempts one request may spend on trouble that is nobody's: connections, 5xx, silence."""
+
+STORM_PATIENCE_S = 2.0
+"""How long a request waits for somebody else's word that a storm is over."""
+
+MOST_WAITING = 1000
+"""Requests that wait for a key at the same time; more are refused at once."""
 
 MOST_ERROR_BYTES = 256 * 1024
 MOST_ANSWER_BYTES = 256 * 1024 * 1024
@@ -52,12 +67,16 @@ class Upstream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the pool, the user key it came by (None: the pool's auth key), from where, and a policy it names."""
+    """Who asks: the pool, the user key it came by (None: the pool's auth key), from where, and a policy it names.
+
+    `entry` is what was reserved under limits, None where there are none.
+    """
 
     pool: Pool
     client: Client | None = None
     ip: str = ""
     policy: str | None = None
+    entry: Entry | None = None
 
 
 @dataclass(slots=True)
@@ -104,6 +123,8 @@ class Relay:
         self.pause = pause
         self.rng = rng
         self.user_agent = user_agent
+        self.lists_model: Callable[[int, str], bool] = lambda pool_id, model: False
+        self.waiting = 0
 
     def answer(self, call: Call, caller: Caller) -> Answer:
         """Serve a call.
@@ -131,6 +152,7 @@ class Attempt:
 
     pick: Pick
     record: AttemptRecord
+    idle_s: float
     exchange: Exchange | None = None
 
 
@@ -141,7 +163,9 @@ class Run:
         self.relay = relay
         self.call = call
         self.settings = relay.settings()
+        self.caller = caller
         self.choosing = Choosing(relay, call, caller, self.settings)
+        self.refusing = Refusing(self)
         self.began = relay.monotonic()
         self.transient = 0
         self.empties = 0
@@ -184,7 +208,7 @@ class Run:
     def _loop(self) -> Generator[Any, None, None]:
         """Yields HEARTBEAT while waiting, then one `Reply` or `Committed`. Raises `Fault` or `Passed`."""
         while True:
-            attempt = self._begin(self._next_pick())
+            attempt = self._begin((yield from self._pick()))
             try:
                 result = yield from self._try(attempt)
             except UpstreamError as error:
@@ -197,9 +221,39 @@ class Run:
 
     # -- one attempt ----------------------------------------------------------------------------------------
 
+    def _pick(self) -> Generator[Any, None, Pick]:
+        """The next key; where one will soon be there and settings allow it, after a while."""
+        left_s = {True: STORM_PATIENCE_S, False: float(self.settings.max_queue_s)}
+        while True:
+            try:
+                return self._next_pick()
+            except NotYet as not_yet:
+                # A storm may be over any moment; a bench ends when it ends.
+                wait_s = self.relay.rng.uniform(0.03, 0.08) if not_yet.storm else not_yet.wait_s + 0.01
+                if wait_s > left_s[not_yet.storm] or self._late(wait_s) or self.relay.waiting >= MOST_WAITING:
+                    raise
+                left_s[not_yet.storm] -= wait_s
+                yield from self._wait(wait_s)
+
+    def _wait(self, wait_s: float) -> Generator[Any, None, None]:
+        self.relay.waiting += 1
+        try:
+            while wait_s > 0:
+                step_s = min(wait_s, self.patience_s or wait_s)
+                self.relay.pause(step_s)
+                wait_s -= step_s
+                if wait_s > 0:
+                    yield HEARTBEAT
+        finally:
+            self.relay.waiting -= 1
+        self.choosing.after_waiting()
+
+    def _late(self, wait_s: float = 0.0) -> bool:
+        return self.relay.monotonic() - self.began + wait_s >= self.settings.request_deadline_s
+
     def _next_pick(self) -> Pick:
         again, self.again = self.again, None
-        if self.record.attempts and self.relay.monotonic() - self.began >= self.settings.request_deadline_s:
+        if self.record.attempts and self._late():
             raise self.last_fault or Fault(504, "deadline_exceeded", "No key answered in time.", retry_after_s=1)
         return (again and self.choosing.again(again)) or self.choosing.next(self.last_fault)
 
@@ -207,7 +261,9 @@ class Run:
         record = AttemptRecord(pick.key.id, pick.plan.provider.slug, pick.why, self.elapsed_ms(), pick.skipped)
         self.record.attempts.append(record)
         self.record.model_used = pick.plan.model
-        self.current = attempt = Attempt(pick, record)
+        now = self.relay.clock()
+        self.current = attempt = Attempt(pick, record, now - pick.key.used_at)
+        pick.key.used_at = now
         return attempt
 
     def _try(self, attempt: Attempt) -> Generator[Any, None, Any]:
@@ -217,7 +273,7 @@ class Run:
             yield HEARTBEAT
         attempt.record.status = exchange.status
         if not 200 <= exchange.status < 300:
-            return self._refused(attempt, exchange.status, exchange.headers, _head(exchange))
+            return self.refusing.judge(attempt, exchange.status, exchange.headers, _head(exchange))
         if self.call.stream:
             return (yield from self._await_content(attempt, exchange))
         return self._plain(attempt, exchange)
@@ -260,7 +316,7 @@ class Run:
             if reader.failure is not None:
                 status = status_of(reader.failure)
                 attempt.record.status = status
-                return self._refused(attempt, status, exchange.headers, reader.failure)
+                return self.refusing.judge(attempt, status, exchange.headers, reader.failure)
             if not piece and not reader.finished:
                 raise Broken("the stream ended before any content")
             if not piece:
@@ -281,29 +337,6 @@ class Run:
         self.last_fault = Fault(502, "upstream_error", "The upstream's answer could not be read.", retry_after_s=1)
         return outcomes.overloaded("unreadable answer", self.relay.clock())
 
-    def _refused(self, attempt: Attempt, status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
-        """Judge an upstream's error; raises `Passed` or `Fault` where it is the client's own."""
-        outcome = classify(status, headers, error_fields(body), self.relay.clock(), self.penalties)
-        dialect = attempt.pick.plan.provider.dialect
-        secret = self.relay.unseal(attempt.pick.key)
-        fault = upstream_fault(dialect, status, dict(headers), body)
-        fault.message = redact(fault.message, secret)
-        if outcome.kind == "misrouted":
-            fault = Fault(502, "upstream_error", "Keypool asked the upstream in a way it refused.")
-        elif status < 400:
-            fault = Fault(502, "upstream_error", f"The upstream answered {status}, a redirect.")
-        if fault.status >= 500 and fault.retry_after_s is None:
-            fault.retry_after_s = 1
-        self.last_fault = fault
-        attempt.record.error = fault.message
-        if outcome.next != RETURN:
-            return outcome
-        self.close_attempt(outcome.kind)
-        content_type = headers.get("content-type", "")
-        if outcome.kind == "misrouted" or self.call.dialect != dialect or "json" not in content_type:
-            raise fault
-        raise Passed(status, [("Content-Type", content_type)], redact_bytes(body, secret), fault)
-
     def _learn(self, attempt: Attempt, outcome: Outcome) -> None:
         """An attempt failed: tell the judge; go on, or raise what the client is told."""
         relay, settings, pick = self.relay, self.settings, attempt.pick
@@ -312,17 +345,26 @@ class Run:
         attempt.record.error = attempt.record.error or outcome.reason
         self.close_attempt(outcome.kind)
         thresholds = Thresholds(settings.max_errors_threshold, settings.error_reset_interval)
-        relay.judge.failed(pick.key, pick.plan.model, outcome, relay.clock(), pick.rotation, thresholds)
-        if outcome.transient:
-            self.transient += 1
-        if outcome.next == RETURN or self.transient >= MOST_TRANSIENT:
+        now = relay.clock()
+        relay.judge.failed(pick.key, pick.plan.model, outcome, now, pick.rotation, thresholds)
+        if outcome.next == RETURN or not self._may_go_on(pick.key, outcome, now):
             raise self.last_fault or _unanswered(outcome)
         if outcome.next == SAME_KEY and self.transient == 1:
             relay.pause(relay.rng.uniform(0.1, 0.4))
             self.again = pick
 
+    def _may_go_on(self, key: Key, outcome: Outcome, now: float) -> bool:
+        """Refusals of a key go on to the next; trouble that is nobody's takes from the upstream's retry budget."""
+        standing = self.relay.judge.outages.of(key.provider)
+        if self.choosing.probe and standing.storm.open:
+            return False
+        if not outcome.transient:
+            return True
+        self.transient += 1
+        return self.transient < MOST_TRANSIENT and standing.budget.may_retry(now)
+
     def _succeed(self, attempt: Attempt) -> None:
-        self.relay.judge.succeeded(attempt.pick.key, attempt.pick.plan.model)
+        self.relay.judge.succeeded(attempt.pick.key, attempt.pick.plan.model, self.relay.clock())
         self.record.ttfb_ms = self.elapsed_ms()
         attempt.record.ttfb_ms = self.record.ttfb_ms - attempt.record.started_ms
 
@@ -335,6 +377,8 @@ class Run:
             return
         if attempt.exchange is not None:
             attempt.exchange.close()
+        self.relay.judge.probed(attempt.pick.key)
+        self.choosing.settle(attempt.pick, self.record.usage)
         attempt.record.outcome = outcome
         attempt.record.duration_ms = self.elapsed_ms() - attempt.record.started_ms
 
@@ -349,6 +393,10 @@ class Run:
         record.outcome = outcome
         record.code = code
         record.latency_ms = self.elapsed_ms()
+        self.choosing.give_up_probe(self.relay.clock())
+        if self.caller.entry is not None:
+            provider = record.attempts[-1].provider if record.attempts else ""
+            self.caller.entry.settle(record.usage, provider, record.model_used)
         if record.request_id and self.settings.enable_usage_tracking:
             self.relay.remember(record.line())
 

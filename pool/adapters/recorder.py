@@ -6,15 +6,14 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import DataError, DBAPIError, StatementError
 from sqlalchemy.orm import Session
 
-from pool.core import records as lines
 from pool.core.masking import redact
-from pool.core.records import RequestRecord, parse_line, parse_request
+from pool.core.records import REQUEST, RequestRecord, parse_line, parse_request
 
-from . import tables
+from . import known, tables
 from .database import Database
 from .prices import Prices
 from .rollups import Costed, add_up
@@ -89,15 +88,10 @@ def _store(session: Session, batch: Batch, prices: Prices | None) -> None:
     for line in batch.lines:
         try:
             fields = parse_line(line)
-            match fields[0]:
-                case lines.REQUEST:
-                    requests.append(_costed(parse_request(fields), prices))
-                case lines.BENCH:
-                    _store_bench(session, *fields[1:])
-                case lines.DEAD:
-                    _store_death(session, *fields[1:])
-                case lines.RELEASE:
-                    _store_release(session, *fields[1:])
+            if fields[0] == REQUEST:
+                requests.append(_costed(parse_request(fields), prices))
+            else:
+                known.store(session, fields)
         except (ValueError, TypeError, OverflowError):
             _left_out(batch, line)
     _store_what_fits(session, batch, requests)
@@ -197,40 +191,3 @@ def _attempt_rows(record: RequestRecord, row_id: int) -> list[dict[str, Any]]:
         }
         for n, attempt in enumerate(record.attempts, 1)
     ]
-
-
-def _store_bench(
-    session: Session, key_id: int, model: str, reason: str, until: float | None, text: str, at: float
-) -> None:
-    if session.get(tables.Key, key_id) is None:
-        return
-    state = reason if reason in ("not_entitled", "suspected") else "cooling"
-    row = {
-        "key_id": key_id, "model": model, "state": state, "reason": reason, "since": at, "until": until,
-        "upstream_text": redact(text)[:2000], "streak": 0,
-    }  # fmt: skip
-    # As in memory: a later word extends an earlier one and never shortens it.
-    table = tables.KeyHealth
-    statement = insert_into(session, table)
-    said = statement.excluded
-    changes = {name: said[name] for name in ("state", "reason", "since", "until", "upstream_text")}
-    longer = said.until.is_(None) | (said.until > table.until)
-    session.execute(
-        statement.on_conflict_do_update(index_elements=["key_id", "model"], set_=changes, where=longer), [row]
-    )
-
-
-def _store_death(session: Session, key_id: int, text: str, at: float) -> None:
-    key = tables.Key
-    session.execute(
-        update(key).where(key.id == key_id, key.dead_at.is_(None)).values(dead_at=at, dead_reason=redact(text)[:2000])
-    )
-
-
-def _store_release(session: Session, key_id: int, model: str | None, at: float) -> None:
-    """One bench of a key ended; with model None all of them, and its death."""
-    health, key = tables.KeyHealth, tables.Key
-    query = delete(health).where(health.key_id == key_id)
-    session.execute(query if model is None else query.where(health.model == model))
-    if model is None:
-        session.execute(update(key).where(key.id == key_id).values(dead_at=None, dead_reason=""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 from .keys import FOREVER, Key
 from .providers import Provider
 from .rotation import Bench, Member, Rotation
+from .state import Word
 
-DISABLED, DEAD = "disabled", "dead"
+DISABLED, DEAD, LIMITED = "disabled", "dead", "limited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Pool:
     aliases: Mapping[str, str] = field(default_factory=dict)
     fallback_pool_id: int | None = None
     is_default: bool = False
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
     def allows(self, model: str) -> bool:
         return allows(self.allowed_models, model)
@@ -65,8 +67,7 @@ def allows(patterns: tuple[str, ...], model: str) -> bool:
         return True
     bare = model.removeprefix("models/")
     return any(
-        bare == pattern or fnmatchcase(bare, pattern)
-        for pattern in (item.removeprefix("models/") for item in patterns)
+        bare == pattern or fnmatchcase(bare, pattern) for pattern in (item.removeprefix("models/") for item in patterns)
     )
 
 
@@ -80,6 +81,7 @@ class Catalogue:
         self.credentials: dict[bytes, Credential] = {}
         self.rotations: dict[int, dict[str, Rotation]] = {}
         self.pools_of_key: dict[int, set[int]] = {}
+        self.projects: dict[tuple[str, str], set[int]] = {}
         self.default_pool_id = 0
         self.revision = 0
 
@@ -93,9 +95,7 @@ class Catalogue:
 
     def ready_seats(self, now: float) -> int:
         """How many keys could be chosen now, counted once a pool they are in."""
-        return sum(
-            rotation.ready("", now) for rotations in self.rotations.values() for rotation in rotations.values()
-        )
+        return sum(rotation.ready("", now) for rotations in self.rotations.values() for rotation in rotations.values())
 
     def put_key(self, key: Key, now: float) -> None:
         """Take a key in, or its changed fields; its rotations learn whether a person or the upstream stopped it."""
@@ -104,7 +104,16 @@ class Catalogue:
             key.secret = known.secret
             # A death may be in the journal still, so the row does not know it: only `revive` ends one.
             key.dead = key.dead or known.dead
+            key.project = key.project or known.project
+            key.used_at = known.used_at
+            if (key.max_requests, key.max_requests_window, key.limits) != (
+                known.max_requests, known.max_requests_window, known.limits,
+            ):  # fmt: skip
+                self.unlimit(key.id)
+        self._leave_project(known)
         self.keys[key.id] = key
+        if key.project:
+            self.projects.setdefault((key.provider, key.project), set()).add(key.id)
         for rotation in self.rotations_of(key.id):
             seat(rotation, key, now)
 
@@ -118,7 +127,47 @@ class Catalogue:
         for pool_id in self.pools_of_key.pop(key_id, set()):
             for rotation in self.rotations.get(pool_id, {}).values():
                 rotation.remove(key_id)
-        self.keys.pop(key_id, None)
+        self._leave_project(self.keys.pop(key_id, None))
+
+    def project_of(self, key: Key) -> Collection[int]:
+        """The ids of all keys that share the project of one, which may be unknown."""
+        return self.projects.get((key.provider, key.project), ()) if key.project else ()
+
+    def put_in_project(self, key: Key, project: str) -> None:
+        """A key's project became known."""
+        self._leave_project(key)
+        key.project = project
+        self.projects.setdefault((key.provider, project), set()).add(key.id)
+
+    def _leave_project(self, key: Key | None) -> None:
+        if key is None or not key.project:
+            return
+        together = self.projects.get((key.provider, key.project))
+        if together is not None:
+            together.discard(key.id)
+            if not together:
+                del self.projects[key.provider, key.project]
+
+    def unlimit(self, key_id: int) -> None:
+        """A key's own limits changed, or were counted anew: it need not wait for the old ones."""
+        for rotation in self.rotations_of(key_id):
+            for model, bench in rotation.benches(key_id).items():
+                if bench.reason == LIMITED:
+                    rotation.release(key_id, model)
+
+    def hear(self, word: Word) -> None:
+        """Take in what some worker announced."""
+        key = self.keys.get(word.key_id)
+        if word.until:
+            if word.reason == DEAD and key is not None:
+                key.dead = key.dead or "refused by the upstream"
+            self.bench(word.key_id, word.reason, word.until, word.model or "")
+        elif word.model is None:
+            self.revive(word.key_id)
+        else:
+            if word.reason == DEAD and key is not None:
+                key.dead = None
+            self.release(word.key_id, word.model)
 
     def put_member(self, pool_id: int, member: Member, now: float, known: Mapping[str, Bench] | None = None) -> None:
         """Seat a key in a pool. `known`: benches, by model, that another pool of the same key already holds."""

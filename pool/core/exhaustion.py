@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from .faults import Fault
+from .faults import Fault, NotYet
 from .rotation import Rotation
 
 _COUNTED = {"disabled", "dead", "not_entitled", "limited"}
@@ -20,18 +20,38 @@ def census(rotations: Sequence[Rotation], model: str, now: float) -> dict[str, i
     return dict(counts)
 
 
-def nothing_left(rotations: Sequence[Rotation], model: str, now: float) -> Fault:
-    """All cooling: 429 with the earliest recovery. No key entitled: 404. None enabled or all dead: 503."""
+def nothing_left(
+    rotations: Sequence[Rotation], model: str, now: float, limited: int = 0, room_at: float = float("inf")
+) -> Fault:
+    """All cooling: 429 with the earliest recovery. No key entitled: 404. None enabled or all dead: 503.
+
+    `limited`: keys that serve others, but have no room for a request of this size before `room_at`.
+    """
     counts = census(rotations, model, now)
+    if limited:
+        counts["limited"] = counts.get("limited", 0) + limited
     if counts.get("cooling") or counts.get("limited"):
         moments = [moment for rotation in rotations if (moment := rotation.recovery(model)) is not None]
-        wait_s = max(1.0, min(moments) - now) if moments else 60.0
+        wait_s = max(0.0, min([*moments, room_at]) - now)
+        if wait_s == float("inf"):
+            return Fault(429, "all_keys_cooling", f"No key of this pool has room for this request to {model!r}.",
+                         retry_after_s=60.0, details={"keys": counts})  # fmt: skip
         message = f"Every key of this pool is cooling down for {model!r}; the first recovers in {wait_s:.0f} s."
-        return Fault(429, "all_keys_cooling", message, retry_after_s=wait_s, details={"keys": counts})
+        fault = Fault(429, "all_keys_cooling", message, retry_after_s=max(1.0, wait_s), details={"keys": counts})
+        return NotYet(fault, wait_s)
     if counts.get("not_entitled"):
         message = f"No key of this pool may use {model!r}."
         return Fault(404, "model_not_found", message, param="model", retryable=False, details={"keys": counts})
     return no_keys(counts)
+
+
+STORM_RETRY_S = 1.0
+
+
+def in_a_storm(kind: str) -> NotYet:
+    """The upstream fails all keys alike; one request at a time tries whether that is over."""
+    message = f"The upstream fails every key alike ({kind}); Keypool is trying whether it is back."
+    return NotYet(Fault(503, "upstream_unavailable", message, retry_after_s=STORM_RETRY_S), STORM_RETRY_S, storm=True)
 
 
 def no_keys(counts: dict[str, int]) -> Fault:

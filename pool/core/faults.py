@@ -16,6 +16,7 @@ class Fault(Exception):
     type: OpenAI's error type, derived from the status where None. param: the field at fault.
     retry_after_s: seconds, sent as Retry-After. retryable False sends `x-should-retry: false`.
     details: extra members for the body (counts of keys by state, the list of strategies…).
+    headers: sent beside those that follow from the rest.
     """
 
     def __init__(
@@ -39,6 +40,22 @@ class Fault(Exception):
         self.retry_after_s = retry_after_s
         self.retryable = retryable
         self.details = details or {}
+        self.headers: list[tuple[str, str]] = []
+
+
+class NotYet(Fault):
+    """Nothing can be tried now, but soon: in `wait_s` seconds. What a client is told who will not wait for it.
+
+    `storm`: the upstream fails every key alike, and somebody else is trying whether that is over.
+    """
+
+    def __init__(self, fault: Fault, wait_s: float, storm: bool = False) -> None:
+        super().__init__(
+            fault.status, fault.code, fault.message, type=fault.type, param=fault.param,
+            retry_after_s=fault.retry_after_s, retryable=fault.retryable, details=fault.details,
+        )  # fmt: skip
+        self.wait_s = wait_s
+        self.storm = storm
 
 
 class UpstreamError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -9,7 +10,8 @@ from dataclasses import dataclass, field
 class Key:
     """One upstream credential. `sealed` is its ciphertext; the plain text is unsealed on first use.
 
-    `disabled_until` is None (enabled), a moment, or `FOREVER`; `dead` holds the upstream's reason.
+    `disabled_until` is None (enabled), a moment, or `FOREVER`; `dead` holds the upstream's reason. `limits` are an
+    operator's, by model ("*" for every other one): {"rpm": …, "tpm": …, "rpd": …}. `used_at`: its last attempt.
     """
 
     id: int
@@ -24,6 +26,8 @@ class Key:
     max_requests_window: str = "none"
     proxy_url: str | None = field(default=None, repr=False)
     secret: str | None = field(default=None, repr=False)
+    limits: Mapping[str, Mapping[str, int]] | None = None
+    used_at: float = 0.0
 
     def available(self, now: float) -> bool:
         """May it be used at all, as far as a person and the upstream's final word go?"""

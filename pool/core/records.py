@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import NoneType
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -12,6 +12,7 @@ from .calls import NO_USAGE, Usage
 
 MOST_TOKENS = 2**40
 REQUEST, BENCH, DEAD, RELEASE = "request", "bench", "dead", "release"
+LIMIT, PROJECT = "limit", "project"
 
 
 @dataclass(slots=True)
@@ -88,9 +89,43 @@ def _tokens(count: int) -> int:
     return min(max(count, 0), MOST_TOKENS)
 
 
-def bench_line(key_id: int, model: str, reason: str, until: float | None, text: str, at: float) -> bytes:
+class Limited(Protocol):
+    """A quota as an upstream named it (`quota.Quota`)."""
+
+    @property
+    def window(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def limit(self) -> int | None: ...
+    @property
+    def tier(self) -> str: ...
+
+
+def bench_line(
+    key_id: int, model: str, reason: str, until: float | None, text: str, at: float, quota: Limited | None = None
+) -> bytes:
     """A key was set aside until a moment; None means until somebody says otherwise."""
-    return orjson.dumps([BENCH, key_id, model[:200], reason, until, text[:2000], at], option=orjson.OPT_APPEND_NEWLINE)
+    told = None if quota is None else [quota.window, quota.unit, _bounded(quota.limit), quota.tier]
+    fields = [BENCH, key_id, model[:200], reason, until, text[:2000], at, told]
+    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def limit_line(key_id: int, project: str, model: str, quota: Limited, at: float) -> bytes:
+    """An upstream named the size of a quota."""
+    fields = [
+        LIMIT, key_id, project[:200], model[:200], quota.window, quota.unit, _bounded(quota.limit) or 0, quota.tier, at,
+    ]  # fmt: skip
+    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def project_line(key_id: int, project: str, at: float) -> bytes:
+    """An error named the project a key belongs to."""
+    return orjson.dumps([PROJECT, key_id, project[:200], at], option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _bounded(limit: int | None) -> int | None:
+    return None if limit is None else _tokens(limit)
 
 
 def dead_line(key_id: int, text: str, at: float) -> bytes:
@@ -107,8 +142,11 @@ _REQUEST_SHAPE: tuple[Any, ...] = (
     str, _MOMENT, _WHOLE, _MAYBE, str, str, str, str, bool, str, _WHOLE, str, str, _WHOLE, _MAYBE,
 )  # fmt: skip
 _ATTEMPT_SHAPE: tuple[Any, ...] = (_WHOLE, str, str, _WHOLE, dict, _WHOLE, _MAYBE, _MAYBE, str, bool, str)
+_BENCH_SHAPE: tuple[Any, ...] = (str, _WHOLE, str, str, (*_MOMENT, NoneType), str, _MOMENT)
 _SHAPES: dict[str, tuple[Any, ...]] = {
-    BENCH: (str, _WHOLE, str, str, (*_MOMENT, NoneType), str, _MOMENT),
+    BENCH: (*_BENCH_SHAPE, (list, NoneType)),
+    LIMIT: (str, _WHOLE, str, str, str, str, _WHOLE, str, _MOMENT),
+    PROJECT: (str, _WHOLE, str, _MOMENT),
     DEAD: (str, _WHOLE, str, _MOMENT),
     RELEASE: (str, _WHOLE, (str, NoneType), _MOMENT),
 }
@@ -123,6 +161,8 @@ def parse_line(line: bytes) -> list[Any]:
     fields = orjson.loads(line)
     if not isinstance(fields, list) or not fields or not isinstance(fields[0], str):
         raise ValueError("not a journal line")
+    if fields[0] == BENCH and len(fields) == len(_BENCH_SHAPE):
+        fields.append(None)  # as written before quotas were
     shape = _SHAPES.get(fields[0])
     if shape and not (len(fields) == len(shape) and all(map(isinstance, fields, shape))):
         raise ValueError(f"not a line of kind {fields[0]}")

@@ -5,16 +5,22 @@ from hypothesis import strategies as st
 
 from pool.core.calls import Usage
 from pool.core.keys import FOREVER
+from pool.core.quota import Quota
 from pool.core.records import (
     MOST_TOKENS,
     AttemptRecord,
     RequestRecord,
     bench_line,
     dead_line,
+    limit_line,
     parse_line,
     parse_request,
+    project_line,
     release_line,
 )
+
+QUOTA = Quota("day", "requests", 20, "free", "m")
+TOLD = ["day", "requests", 20, "free"]
 
 counts = st.integers(0, 2**53)
 tokens = st.integers(0, MOST_TOKENS)
@@ -84,10 +90,13 @@ def test_usage_counts_input_and_output():
 @pytest.mark.parametrize(
     ("line", "fields"),
     [
-        (bench_line(7, "m", "quota_day", 99.5, "slow", 9.0), ["bench", 7, "m", "quota_day", 99.5, "slow", 9.0]),
-        (bench_line(7, "", "errors", None, "", 9.0), ["bench", 7, "", "errors", None, "", 9.0]),
-        (bench_line(7, "", "errors", FOREVER, "", 9.0), ["bench", 7, "", "errors", None, "", 9.0]),
-        (dead_line(7, "leaked", 9.0), ["dead", 7, "leaked", 9.0]),
+        (bench_line(7, "m", "quota_day", 99.5, "slow", 9.0), ["bench", 7, "m", "quota_day", 99.5, "slow", 9.0, None]),
+        (bench_line(7, "", "errors", None, "", 9.0), ["bench", 7, "", "errors", None, "", 9.0, None]),
+        (bench_line(7, "", "errors", FOREVER, "", 9.0), ["bench", 7, "", "errors", None, "", 9.0, None]),
+        (bench_line(7, "m", "quota_day", 9.5, "", 9.0, QUOTA), ["bench", 7, "m", "quota_day", 9.5, "", 9.0, TOLD]),
+            (limit_line(7, "p/1", "m", QUOTA, 9.0), ["limit", 7, "p/1", "m", "day", "requests", 20, "free", 9.0]),
+            (project_line(7, "projects/1", 9.0), ["project", 7, "projects/1", 9.0]),
+            (dead_line(7, "leaked", 9.0), ["dead", 7, "leaked", 9.0]),
         (release_line(7, None, 9.0), ["release", 7, None, 9.0]),
         (release_line(7, "m", 9.0), ["release", 7, "m", 9.0]),
     ],
@@ -95,6 +104,10 @@ def test_usage_counts_input_and_output():
 def test_what_is_known_against_a_key_is_one_line(line, fields):
     assert line.endswith(b"\n")
     assert parse_line(line) == fields
+
+
+def test_a_bench_written_before_quotas_were_is_still_read():
+    assert parse_line(b'["bench",7,"m","quota_day",99.5,"slow",9.0]')[-2:] == [9.0, None]
 
 
 def test_an_upstreams_prose_is_clipped():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from pool.adapters import tables
 from pool.adapters.vault import Vault
 from pool.core.catalogue import Client, Credential, Pool
 from pool.core.keys import FOREVER, Key
+from pool.core.limits import KEY_LIMITS, LIMIT_NAMES
 from pool.core.providers import Provider
 
 
@@ -36,7 +37,7 @@ def few(session: Session, vault: Vault) -> Few:
         pools.append(
             Pool(
                 pool.id, pool.public_id, pool.name, pool.enabled, pool.policy, tuple(pool.allowed_models or ()),
-                dict(pool.aliases or {}), pool.fallback_pool_id, pool.is_default,
+                dict(pool.aliases or {}), pool.fallback_pool_id, pool.is_default, holder_limits(pool.limits or {}),
             )
         )  # fmt: skip
         credentials[pool.auth_digest] = Credential(pool.id)
@@ -60,15 +61,26 @@ def _with_openai_layer(providers: dict[str, Provider]) -> dict[str, Provider]:
 
 
 def _client(row: tables.ClientKey) -> Client:
-    limits = {
-        name: value
-        for name in ("rpm_limit", "tpm_limit", "rpd_limit", "concurrency_limit", "budget_usd_day", "budget_usd_month")
-        if (value := getattr(row, name)) is not None
-    }
+    limits = {name: value for name in LIMIT_NAMES if (value := getattr(row, name)) is not None}
     return Client(
         row.id, row.name, row.pool_id, row.expires_at, row.revoked_at, tuple(row.allowed_models or ()),
         tuple(row.allowed_ips or ()), frozenset(row.permissions or ()), limits,
     )  # fmt: skip
+
+
+def holder_limits(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A pool's limits as the hot path wants them: numbers only, in the order of their names."""
+    return {name: stored[name] for name in LIMIT_NAMES if isinstance(stored.get(name), int | float)}
+
+
+def key_limits(stored: Mapping[str, Any] | None) -> dict[str, dict[str, int]] | None:
+    """A key's limits by model, as far as they are whole numbers."""
+    limits = {
+        model: {name: each[name] for name in KEY_LIMITS if isinstance(each.get(name), int)}
+        for model, each in (stored or {}).items()
+        if isinstance(each, dict)
+    }
+    return {model: each for model, each in limits.items() if each} or None
 
 
 def keys_since(session: Session, known: int, newest: int, after: tuple[int, int], size: int) -> Sequence[Any]:
@@ -77,7 +89,7 @@ def keys_since(session: Session, known: int, newest: int, after: tuple[int, int]
         select(
             key.id, key.public_id, tables.Provider.slug, key.hint_prefix, key.hint_suffix, key.secret, key.project,
             key.disabled_at, key.disabled_until, key.dead_at, key.dead_reason, key.max_requests,
-            key.max_requests_window, key.proxy_url, key.deleted_at,
+            key.max_requests_window, key.proxy_url, key.limits, key.deleted_at,
         )
         .join(tables.Provider)
         .where(key.revision > known, key.revision <= newest, key.id > after[0])
@@ -91,12 +103,12 @@ def keys_since(session: Session, known: int, newest: int, after: tuple[int, int]
 
 def key(row: Sequence[Any], vault: Vault) -> Key:
     (key_id, public_id, provider, prefix, suffix, sealed, project, disabled_at, disabled_until, dead_at, dead_reason,
-     max_requests, window, proxy_url, _) = row  # fmt: skip
+     max_requests, window, proxy_url, limits, _) = row  # fmt: skip
     until = None if disabled_at is None else FOREVER if disabled_until is None else disabled_until
     return Key(
         key_id, public_id, provider, f"{prefix}...{suffix}" if prefix else "***", sealed or b"", project or None,
         until, None if dead_at is None else dead_reason or "refused", max_requests, window,
-        vault.decrypt(proxy_url) if proxy_url else None,
+        vault.decrypt(proxy_url) if proxy_url else None, limits=key_limits(limits),
     )  # fmt: skip
 
 

@@ -164,7 +164,8 @@ class Membership(Model):
 class KeyHealth(Model):
     """Why a key rests, for one model or (model "") for all: `cooling`, `not_entitled` or `suspected`.
 
-    Only exceptions have a row. `upstream_text` is redacted and at most 2 kB; `status` is what the upstream answered.
+    Only exceptions have a row. `upstream_text` is redacted and at most 2 kB; `status` is what the upstream answered;
+    `quota` is {window, unit, limit, tier} where the upstream named one.
     """
 
     __tablename__ = "key_health"
@@ -178,6 +179,7 @@ class KeyHealth(Model):
     until: Mapped[Moment | None] = mapped_column(index=True)
     streak: Mapped[Whole]
     upstream_text: Mapped[Prose]
+    quota: Mapped[Table | None]
 
 
 class LearnedLimit(Model):

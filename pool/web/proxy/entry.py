@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from secrets import token_hex
 from typing import Any
 
-from pool.core.calls import GEMINI, OPENAI, Call
+from pool.admission import Admission, Entry
+from pool.core.calls import GEMINI, NO_USAGE, OPENAI, Call
 from pool.core.catalogue import allows
 from pool.core.dialects import render_fault, render_stream_fault
 from pool.core.faults import Fault
@@ -28,9 +30,15 @@ log = logging.getLogger(__name__)
 StartResponse = Callable[..., Any]
 WSGI = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
+_EXPOSED = (
+    "X-Keypool-Request-Id",
+    "Retry-After",
+    "X-Should-Retry",
+    *(f"X-Ratelimit-{what}-{of}" for of in ("Requests", "Tokens") for what in ("Limit", "Remaining", "Reset")),
+)
 _COMMON = [
     ("Access-Control-Allow-Origin", "*"),
-    ("Access-Control-Expose-Headers", "X-Keypool-Request-Id, Retry-After"),
+    ("Access-Control-Expose-Headers", ", ".join(_EXPOSED)),
     ("X-Content-Type-Options", "nosniff"),
     ("Content-Security-Policy", "sandbox; default-src 'none'"),
 ]
@@ -55,11 +63,13 @@ class Proxy:
         access: Access,
         relay: Relay,
         models: ModelList,
+        admission: Admission,
         settings: Callable[[], Settings],
         clock: Callable[[], float],
     ) -> None:
         self._access = access
         self._relay = relay
+        self._admission = admission
         self._models = models
         self._settings = settings
         self._clock = clock
@@ -113,7 +123,7 @@ class Proxy:
         caller, own = self._access.caller(environ, dialect)
         policy = _policy(environ)
         if policy:
-            caller = Caller(caller.pool, caller.client, caller.ip, policy)
+            caller = replace(caller, policy=policy)
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             environ["keypool.body_read"] = True
             return _watched(
@@ -125,8 +135,25 @@ class Proxy:
             return Answer(200, _JSON, b'{"success":true,"message":"Chat completed"}')
         call = self._call(found, environ, request_id, dialect, body)
         self._permit(call.model, caller)
-        relay = self._relay.with_key(*own, caller.pool.id) if own else self._relay
-        return _watched(environ, lambda: relay.answer(call, caller))
+        if own:
+            relay = self._relay.with_key(*own, caller.pool.id)
+            return _watched(environ, lambda: relay.answer(call, caller))
+        entry = self._admission.enter(call, caller)
+        if entry is None:
+            return _watched(environ, lambda: self._relay.answer(call, caller))
+        return self._limited(environ, call, replace(caller, entry=entry), entry)
+
+    def _limited(self, environ: Mapping[str, Any], call: Call, caller: Caller, entry: Entry) -> Answer:
+        """An answer under limits says what is left of them, also where it is an error."""
+        try:
+            answer = _watched(environ, lambda: self._relay.answer(call, caller))
+        except BaseException as error:
+            entry.settle(NO_USAGE)
+            if isinstance(error, Fault):
+                error.headers += entry.headers
+            raise
+        answer.headers += entry.headers
+        return answer
 
     def _call(self, found: Match, environ: Mapping[str, Any], request_id: str, dialect: str, body: bytes) -> Call:
         payload: dict[str, Any] | None = None
@@ -268,6 +295,7 @@ def new_request_id() -> str:
 
 def _refusal(dialect: str, fault: Fault) -> Answer:
     status, headers, body = render_fault(dialect, fault)
+    headers += fault.headers
     if isinstance(fault, _NotAllowed):
         headers.append(("Allow", fault.allow))
     return Answer(status, headers, body)
