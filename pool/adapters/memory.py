@@ -121,7 +121,7 @@ class MemoryState:
     def forget(self, owner: str) -> None:
         for counters in (self._sliding, self._periods, self._levels):
             for counter in [name for name in counters if name.startswith(owner + "/")]:
-                del counters[counter]  # type: ignore[attr-defined]
+                del counters[counter]
 
     def claim(self, chore: str, holder: str, ttl_s: float, now: float) -> bool:
         owner, until = self._claims.get(chore, (holder, 0.0))
