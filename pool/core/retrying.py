@@ -14,10 +14,10 @@ WINDOW_S = 10
 SHARE = 0.2
 """Retries a request pays for."""
 
-SAVED = 3.0
-"""The most that is saved up, and where it begins."""
+SAVED = 2.0
+"""The most that is saved up, and where it begins. With the first retry, which is free, this makes three."""
 
-ALL_FAILED = 10
+ALL_FAILED = 5
 """So many failures in a row say more than ten seconds that began well."""
 
 
@@ -50,16 +50,19 @@ class RetryBudget:
         self._failures += 1
 
     def failing(self, now: float) -> bool:
-        """Did fewer than half of the attempts of the last ten seconds succeed, or none of the last ten?"""
+        """Did fewer than half of the attempts of the last ten seconds succeed, or none of the last five?"""
         self._forget(int(now))
+        if not self._seconds:
+            self._in_a_row = 0
         return self._in_a_row >= ALL_FAILED or self._successes < self._failures
 
     def may_retry(self, now: float) -> bool:
-        """One more attempt after a failure that was nobody's? It is taken out of the budget while that binds."""
-        if not self.failing(now):
+        """One more attempt after a failure that was nobody's? A lone one is free; the budget binds in an outage."""
+        failing = self.failing(now)
+        if not failing and self._in_a_row < 2:
             return True
         if self._tokens < 1.0:
-            return False
+            return not failing
         self._tokens -= 1.0
         return True
 

@@ -15,7 +15,7 @@ def test_a_retry_is_free_while_the_upstream_mostly_answers():
             budget.succeeded(NOW + n / 10)
         else:
             budget.failed(NOW + n / 10)
-            assert budget.may_retry(NOW + n / 10) or n == 0
+            assert budget.may_retry(NOW + n / 10)
 
 
 def test_in_an_outage_upstream_requests_stay_within_a_fifth_more_and_three():
@@ -38,9 +38,12 @@ def test_an_outage_after_good_times_binds_at_once():
     now, retries = NOW + 10, 0
     for _ in range(200):
         budget.asked()
-        budget.failed(now)
-        retries += budget.may_retry(now)
-    assert retries <= 9 + 0.2 * 200 + 3
+        for tries in range(3):
+            budget.failed(now)
+            if tries == 2 or not budget.may_retry(now):
+                break
+            retries += 1
+    assert retries <= 0.2 * 200 + 3
 
 
 def test_what_is_older_than_ten_seconds_is_forgotten():
@@ -65,5 +68,6 @@ def test_figures_of_the_window_match_a_plain_count():
         (budget.succeeded if ok else budget.failed)(now)
         seen.append((int(now), ok))
         last = [good for second, good in seen if int(now) - 10 < second]
-        in_a_row = len(seen) >= 10 and not any(good for _, good in seen[-10:])
+        # Steps are shorter than the window, so a row never ends by itself.
+        in_a_row = len(seen) >= 5 and not any(good for _, good in seen[-5:])
         assert budget.failing(now) == (in_a_row or sum(last) < len(last) - sum(last))
