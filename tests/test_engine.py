@@ -15,6 +15,7 @@ from tests.upstream import answer, gemini_error, openai_error, openai_text
 
 DAY_QUOTA = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
 MINUTE_TOKENS = "GenerateContentInputTokensPerModelPerMinute-FreeTier"
+LEAKED = gemini_error(403, message="Your API key was reported as leaked.")
 FORBIDDEN = gemini_error(403, message="The caller does not have permission")
 KEYS = tuple(f"AIzaSyPool{n:05d}" + "x" * 24 for n in range(1, 101))
 
