@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -101,7 +103,30 @@ class Access:
             raise unauthenticated(dialect, True)
         if not pool.enabled:
             raise Fault(403, "pool_disabled", "This pool is switched off.", type="permission_error")
-        return Caller(pool, client, environ.get("REMOTE_ADDR", ""))
+        ip = environ.get("REMOTE_ADDR", "")
+        if client is not None and client.allowed_ips and not within(ip, client.allowed_ips):
+            message = f"This client key may not be used from {ip}."
+            raise Fault(403, "ip_not_allowed", message, type="permission_error", retryable=False)
+        return Caller(pool, client, ip)
+
+
+@lru_cache(maxsize=4096)
+def within(address: str, networks: tuple[str, ...]) -> bool:
+    """Is an address one of these, or in one of these networks ("10.0.0.0/8")? What cannot be read matches nothing."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return any(ip in network for text in networks if (network := _network(text)) is not None)
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    try:
+        return ip_network(text.strip(), strict=False)
+    except ValueError:
+        return None
 
 
 def provider_of(token: str) -> str | None:

@@ -134,6 +134,12 @@ class Inventory:
         self.refresh()
         return count
 
+    def set_limits(self, key_ids: Sequence[int], **fields: Any) -> int:
+        """Set `limits` ({model or "*": {"rpm", "tpm", "rpd"}}), `max_requests` or `max_requests_window` of keys."""
+        count = self._database.write(keys.set_limits, list(key_ids), fields, self._clock())
+        self.refresh()
+        return count
+
     def revive(self, key_ids: Sequence[int]) -> None:
         """Forget what is known against keys: they are used again at once."""
         for key_id in key_ids:

@@ -193,6 +193,16 @@ def set_disabled(session: Session, key_ids: list[int], until: float | None, now:
     return _update_keys(session, key_ids, values)
 
 
+LIMIT_FIELDS = frozenset({"limits", "max_requests", "max_requests_window"})
+
+
+def set_limits(session: Session, key_ids: list[int], fields: Mapping[str, Any], now: float) -> int:
+    unknown = fields.keys() - LIMIT_FIELDS
+    if unknown:
+        raise TypeError(f"no limits: {', '.join(sorted(unknown))}")
+    return _update_keys(session, key_ids, {**fields, "revision": next_revision(session), "updated_at": now})
+
+
 def put_disabled(session: Session, states: Mapping[int, Disabled], now: float) -> None:
     revision = next_revision(session)
     columns: Any = tables.Key.__table__
