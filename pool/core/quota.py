@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,9 @@ MINUTE_S = 60.0
 
 MOST = 2**53
 """Larger limits are no limits."""
+
+MOST_NAMED = 20
+"""Of so many quotas of one refusal notice is taken: each may be written down."""
 
 _LENGTHS = ("unknown", "second", "minute", "hour", "day", "month")
 _WINDOW = re.compile(r"per[\W_]*(sec|min|hour|day|month)|\b[rti]p([smhd])\b|(dai|hour|month)ly", re.I)
@@ -80,21 +84,23 @@ def violations(details: Sequence[Any], message: str = "") -> tuple[Quota, ...]:
 
     Unknown ids are read by their parts. Google leaves a quotaValue of 0 out: then the message has it.
     """
-    said = list(_said_by_google(message))
-    named = [quota for detail in details for quota in _of_detail(detail)]
+    said = list(islice(_said_by_google(message), MOST_NAMED))
+    named = [*islice(_in_failures(details), MOST_NAMED)] or [*islice(_in_error_infos(details), MOST_NAMED)]
     if not named:
         return tuple(quota for quota, _ in said)
-    found = []
-    for quota, metric in named:
-        same = next((pair for pair in said if metric and pair[1] == metric), None)
-        if same is not None:
-            said.remove(same)
-            if quota.limit is None:
-                quota = replace(
-                    quota, limit=same[0].limit, entitled=same[0].entitled, model=quota.model or same[0].model
-                )
-        found.append(quota)
+    found = [_completed(quota, metric, said) for quota, metric in named]
     return (*found, *(quota for quota, _ in said if not quota.entitled))
+
+
+def _completed(quota: Quota, metric: str, said: list[tuple[Quota, str]]) -> Quota:
+    """A quota of the details with what the message's line for its metric knows beyond; the line is used up."""
+    line = next((pair for pair in said if metric and pair[1] == metric), None)
+    if line is None:
+        return quota
+    said.remove(line)
+    if quota.limit is not None:
+        return quota
+    return replace(quota, limit=line[0].limit, entitled=line[0].entitled, model=quota.model or line[0].model)
 
 
 def longest(quotas: Sequence[Quota]) -> Quota | None:
@@ -119,17 +125,18 @@ def comes_back(quota: Quota | None, told_s: float | None, now: float, quota_rese
 # -- Google -------------------------------------------------------------------------------------------------
 
 
-def _of_detail(detail: Any) -> Iterator[tuple[Quota, str]]:
-    """The quotas of one detail object, each with its metric."""
-    if not isinstance(detail, dict):
-        return
-    kind = str(detail.get("@type", ""))
-    if kind.endswith("QuotaFailure"):
-        rows = detail.get("violations")
-        yield from (_violation(row) for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict))
-    elif kind.endswith("ErrorInfo"):
-        # The way of 2023 to 2024, which other Google services still have.
-        metadata = detail.get("metadata")
+def _in_failures(details: Sequence[Any]) -> Iterator[tuple[Quota, str]]:
+    """The quotas of every QuotaFailure, each with its metric."""
+    for detail in details:
+        if isinstance(detail, dict) and str(detail.get("@type", "")).endswith("QuotaFailure"):
+            rows = detail.get("violations")
+            yield from (_violation(row) for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict))
+
+
+def _in_error_infos(details: Sequence[Any]) -> Iterator[tuple[Quota, str]]:
+    """The same from the metadata of an ErrorInfo: the way of 2023 and 2024, which other Google services still have."""
+    for detail in details:
+        metadata = detail.get("metadata") if isinstance(detail, dict) else None
         if isinstance(metadata, dict) and (metadata.get("quota_limit") or metadata.get("quota_metric")):
             metric, value = _text(metadata.get("quota_metric")), metadata.get("quota_limit_value")
             yield _google(_text(metadata.get("quota_limit")), metric, whole(value)), metric
@@ -190,8 +197,11 @@ _OF_MODEL = re.compile(r"(?:reached|large|exceeded) for (?:model )?[`'\"]?(?![RT
 _INITIAL_UNITS = {"r": "requests", "t": "tokens", "i": "images"}
 
 
-def said_by_openai(message: str, kind: str) -> tuple[Quota, ...]:
-    """ "… on tokens per min (TPM): Limit 30000, Used 18928, Requested 11159", and what others make of it."""
+def said_by_openai(message: str, kind: str = "") -> tuple[Quota, ...]:
+    """The quota in "… on tokens per min (TPM): Limit 30000, Used 1, Requested 30000", and what others make of it.
+
+    `kind` is the error's type: "tokens" or "requests" where OpenAI means a limit.
+    """
     per, initials, rate = _PER.search(message), _INITIALS.search(message), _RATE.search(message)
     if per:
         unit, window = _unit(per[1]), _WINDOWS[per[2].lower()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import orjson
 import pytest
@@ -113,6 +114,113 @@ def test_any_body_gives_a_message(body: bytes, message: str) -> None:
     fault = upstream_fault(GEMINI, 502, {}, body)
     assert (fault.status, fault.message) == (502, message)
     assert fault.code == "server_error"
+
+
+@pytest.mark.parametrize(("status", "told"), [(301, 502), (400, 502), (403, 502), (404, 502), (413, 413), (503, 503)])
+def test_a_page_for_people_is_a_bad_gateway_whatever_its_status(status: int, told: int) -> None:
+    fault = upstream_fault(GEMINI, status, {}, b"<html><body>Blocked.</body></html>")
+    assert (fault.status, fault.message) == (told, f"The upstream answered {status} with an HTML page.")
+
+
+@pytest.mark.parametrize(
+    ("body", "html"),
+    [
+        (b"<!doctype html>", True),
+        (b"\n <HTML lang=en>", True),
+        (b"<?xml version='1.0'?><Error/>", True),
+        (b"<!-- x --><p>no</p>", True),
+        (b"<title>x", True),
+        (b"<b>x</b>", True),
+        (b"\xef\xbb\xbf<html>", True),
+        (b"< 5 tokens left", False),
+        (b"<nothing", False),
+        (b'"<html>"', False),
+        (b'{"error":{"message":"<html>"}}', False),
+    ],
+)
+def test_a_page_is_known_by_its_beginning(body: bytes, html: bool) -> None:
+    assert error_fields(body).html is html
+
+
+def google_said(message: str, *details: dict[str, Any], status: str = "PERMISSION_DENIED") -> str:
+    error = {"code": 403, "message": message, "status": status, "details": list(details)}
+    return error_fields(orjson.dumps({"error": error})).project
+
+
+def info(consumer: Any) -> dict[str, Any]:
+    return {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "metadata": {"consumer": consumer}}
+
+
+SWITCHED_OFF = "Generative Language API has not been used in project 123456 before or it is disabled. Enable it."
+OVER_QUOTA = (
+    "Quota exceeded for quota metric 'A b' and limit 'C d' of service 'g' for consumer 'project_number:123456'."
+)
+
+
+def test_the_project_is_read_where_google_says_it() -> None:
+    assert google_said("", info("projects/123456")) == "projects/123456"
+    assert google_said("", {"@type": "Help"}, info("projects/1"), info("projects/2")) == "projects/1"
+    assert google_said(SWITCHED_OFF) == "projects/123456"
+    assert google_said(OVER_QUOTA, status="RESOURCE_EXHAUSTED") == "projects/123456"
+    assert google_said("Permission denied on resource project 123456.") == "projects/123456"
+    failure = {"@type": "x.QuotaFailure", "violations": [{"subject": "project:123456"}]}
+    assert google_said("", failure) == "projects/123456"
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        [info("projects/default")],
+        [info("projects/")],
+        [info("folders/123456")],
+        [info("projects/123456/x")],
+        [info("api_key:123456")],
+        [info(123456)],
+        [info(None)],
+        [{"@type": "x.ErrorInfo", "metadata": "projects/123456"}],
+        [{"@type": "x.Help", "metadata": {"consumer": "projects/123456"}}],
+        [{"@type": "x.QuotaFailure", "violations": "project:123456"}],
+    ],
+)
+def test_what_is_no_number_of_a_project_is_none(details: list[dict[str, Any]]) -> None:
+    assert google_said("", *details) == ""
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        f"Unknown name: {SWITCHED_OFF}",
+        "models/projects/123456 is not found",
+        "Invalid value 'project 123456'",
+        "The value 'x for consumer 'project_number:123456'' is bad",
+        "API has not been used in project x123456 before or it is disabled",
+    ],
+)
+def test_a_project_among_a_callers_words_is_not_believed(message: str) -> None:
+    assert google_said(message) == ""
+
+
+def test_only_google_tells_a_project() -> None:
+    assert google_said(SWITCHED_OFF, status="") == ""
+    assert error_fields(SWITCHED_OFF.encode()).project == ""
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after-ms": "2500"}, 2.5),
+        ({"retry-after": "Mon, 21 Sep 2026 14:14:10 GMT", "date": "Mon, 21 Sep 2026 14:14:00 GMT"}, 10.0),
+        ({"retry-after": "Mon, 21 Sep 2026 14:14:10 GMT"}, None),
+        ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "x"}, None),
+    ],
+)
+def test_how_long_an_upstream_asks_to_wait_goes_to_the_client(headers: dict[str, str], wait_s: float | None) -> None:
+    fault = upstream_fault(OPENAI, 429, headers, b"{}")
+    assert fault.retry_after_s == wait_s
+    render_fault(OPENAI, fault)
+    render_fault(GEMINI, fault)
 
 
 def test_a_long_body_is_never_echoed_whole() -> None:

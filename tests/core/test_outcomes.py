@@ -1,9 +1,13 @@
-import orjson
+"""Single rules of the outcome table, and the properties that hold for any answer."""
+
+import json
+from datetime import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.core.dialects import error_fields
+from pool.core.dialects.errors import ErrorFields
 from pool.core.faults import Broken, CannotConnect, TimedOut, UpstreamError
 from pool.core.keys import FOREVER
 from pool.core.outcomes import (
@@ -17,43 +21,25 @@ from pool.core.outcomes import (
     Penalties,
     classify,
     failed,
+    same_token_limit,
+    too_large,
 )
-from pool.core.quota import next_reset
+from pool.core.quota import PACIFIC, next_reset
 
-from . import corpus
-
-NOW = 1_790_000_000.0
-DAY_S = 86_400.0
-WEEK_S = 7 * DAY_S
-TYPES = "type.googleapis.com/google.rpc."
-
-
-def judged(status, body=b"", headers=None, **penalties):
-    body = body if isinstance(body, bytes) else orjson.dumps(body)
-    return classify(status, headers or {}, error_fields(body), NOW, Penalties(**penalties))
-
-
-def google(status, message, *details, reason=None, word=""):
-    if reason:
-        details = ({"@type": TYPES + "ErrorInfo", "reason": reason}, *details)
-    return {"error": {"code": status, "message": message, "status": word, "details": list(details)}}
-
-
-def openai(message, code=None, kind="invalid_request_error"):
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
-
-
-def quota(*ids, value=None):
-    rows = [{"quotaId": quota_id, **({"quotaValue": value} if value is not None else {})} for quota_id in ids]
-    return {"@type": TYPES + "QuotaFailure", "violations": rows}
-
-
-def retry_info(delay):
-    return {"@type": TYPES + "RetryInfo", "retryDelay": delay}
-
-
-def spent(message="You exceeded your current quota", *details):
-    return google(429, message, *details, word="RESOURCE_EXHAUSTED")
+from .refusals import (
+    DAY_S,
+    NOW,
+    TYPES,
+    WEEK_S,
+    error_info,
+    google,
+    judged,
+    limited,
+    openai,
+    quota,
+    retry_info,
+    spent,
+)
 
 
 def verdict(outcome):
@@ -329,72 +315,223 @@ def test_anything_else_goes_back(status):
     assert verdict(judged(status, openai("I'm a teapot"))) == RETURNED
 
 
-@given(
-    status=st.integers(100, 999),
-    body=st.one_of(
-        st.binary(max_size=200),
-        st.recursive(
-            st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20),
-            lambda inner: (
-                st.lists(inner, max_size=3)
-                | st.dictionaries(
-                    st.sampled_from(
-                        [
-                            "error",
-                            "details",
-                            "@type",
-                            "violations",
-                            "quotaValue",
-                            "message",
-                            "code",
-                            "reason",
-                            "retryDelay",
-                        ]
-                    ),
-                    inner | st.sampled_from([TYPES + "QuotaFailure", TYPES + "RetryInfo", "9" * 400, "1e999", "0s"]),
-                    max_size=4,
-                )
-            ),
-            max_leaves=12,
-        ).map(orjson.dumps),
-    ),
-    retry_after=st.text(max_size=12),
+# -- what the decoder hands on ---------------------------------------------------------------------------------
+
+
+def test_limits_are_kept_to_be_learned_and_the_longest_decides():
+    minute, day = quota("TokensPerMinute", value="250000"), quota("RequestsPerDay-FreeTier", "APerHour", value="20")
+    outcome = judged(429, spent("", minute, quota("BPerDay"), day))
+    assert (outcome.quota.window, outcome.until) == ("day", next_reset(NOW))
+    assert [(each.window, each.limit) for each in outcome.limits] == [("minute", 250_000), ("day", 20), ("hour", 20)]
+
+
+def test_the_quota_that_entitles_to_nothing_decides():
+    outcome = judged(429, spent("", quota("RequestsPerDay", value="0"), quota("TokensPerMinute", value="9")))
+    assert (outcome.kind, outcome.quota.limit, outcome.quota.entitled) == ("not_entitled", 0, False)
+    assert [each.limit for each in outcome.limits] == [9]
+
+
+def test_an_answer_without_a_quota_hands_none_on():
+    for outcome in (judged(429), judged(403), judged(503), judged(404), judged(200), failed(Broken("cut"))):
+        assert (outcome.quota, outcome.limits, outcome.project) == (None, (), "")
+
+
+def test_headers_name_the_quota_where_the_words_do_not():
+    headers = {
+        "x-ratelimit-limit-tokens": "30000",
+        "x-ratelimit-remaining-tokens": "0",
+        "x-ratelimit-reset-tokens": "12s",
+    }
+    outcome = judged(429, openai("Slow down.", "rate_limit_exceeded"), headers)
+    assert (outcome.quota.unit, outcome.quota.limit, outcome.until) == ("tokens", 30_000, NOW + 14)
+    told = judged(429, openai("Please try again in 3s.", "rate_limit_exceeded"), headers)
+    assert told.until == NOW + 5
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 503])
+def test_a_project_is_learned_from_any_error_that_tells_it(status):
+    body = google(status, "No.", error_info("WHATEVER", consumer="projects/123456"))
+    assert judged(status, body).project == "projects/123456"
+
+
+@pytest.mark.parametrize(
+    ("when", "until"),
+    [
+        (datetime(2026, 3, 8, 0, 30, tzinfo=PACIFIC), datetime(2026, 3, 9, tzinfo=PACIFIC)),
+        (datetime(2026, 3, 7, 23, 30, tzinfo=PACIFIC), datetime(2026, 3, 8, tzinfo=PACIFIC)),
+        (datetime(2026, 11, 1, 0, 30, tzinfo=PACIFIC), datetime(2026, 11, 2, tzinfo=PACIFIC)),
+        (datetime(2026, 11, 1, 1, 30, fold=1, tzinfo=PACIFIC), datetime(2026, 11, 2, tzinfo=PACIFIC)),
+    ],
 )
-def test_whatever_an_upstream_answers_there_is_a_verdict(status, body, retry_after):
-    outcome = judged(status, body, {"retry-after": retry_after})
+def test_a_days_quota_rests_until_midnight_also_when_the_clocks_change(when, until):
+    outcome = judged(429, spent("", quota("RequestsPerDay"), retry_info("9s")), now=when.timestamp())
+    assert outcome.until == until.timestamp()
+
+
+# -- requests that no minute has room for -----------------------------------------------------------------------
+
+TOKENS = quota("GenerateContentInputTokensPerModelPerMinute-FreeTier", value="250000")
+
+
+@pytest.mark.parametrize(("estimate", "refused"), [(249_999, False), (250_000, True), (10**9, True), (0, False)])
+def test_a_prompt_as_large_as_a_minutes_tokens_is_too_large(estimate, refused):
+    found = too_large(judged(429, spent("", TOKENS, retry_info("30s"))), estimate)
+    assert (found is not None) == refused
+    assert found is None or (found.limit, found.unit, found.window) == (250_000, "tokens", "minute")
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        [],
+        [quota("RequestsPerMinute", value="5")],
+        [quota("CountTokensRequestsPerMinute", value="5")],
+        [quota("InputTokensPerDay", value="5")],
+        [quota("OutputTokensPerMinute", value="5")],
+        [quota("InputTokensPerMinute")],
+        [quota("InputTokensPerMinute", value="0")],
+        [quota("InputTokensPerMinute", value="5"), quota("RequestsPerDay", value="0")],
+    ],
+)
+def test_no_other_refusal_is_about_the_size_of_the_prompt(details):
+    assert too_large(judged(429, spent("", *details)), 10**9) is None
+
+
+def test_too_large_is_told_beside_a_day_too_and_the_smallest_limit_is_named():
+    body = spent("", TOKENS, quota("TokensPerMinute", value="9000"), quota("RequestsPerDay", value="20"))
+    assert too_large(judged(429, body), 300_000).limit == 9000
+
+
+def test_a_token_quota_of_the_message_alone_counts_too():
+    line = "* Quota exceeded for metric: g/generate_content_paid_tier_input_token_count, limit: 1000000, model: m"
+    assert too_large(judged(429, spent(line)), 1_000_001).limit == 1_000_000
+
+
+def test_openai_knows_itself_what_is_too_large():
+    large = judged(429, limited("tokens per min (TPM): Limit 30000, Requested 40000. Make it shorter."))
+    busy = judged(
+        429, limited("tokens per min (TPM): Limit 30000, Used 20000, Requested 11000. Please try again in 2s.")
+    )
+    assert too_large(large, 10).requested == 40_000
+    assert too_large(busy, 50_000) is None
+    assert same_token_limit(large, large).limit == 30_000
+    assert same_token_limit(busy, busy) is None
+
+
+def test_only_a_429_can_be_about_a_minutes_tokens():
+    for outcome in (judged(400), judged(503), judged(402), judged(429), failed(Broken("cut"))):
+        assert too_large(outcome, 10**9) is None
+        assert same_token_limit(outcome, outcome) is None
+
+
+def test_two_keys_that_refuse_on_the_same_token_limit():
+    one = judged(429, spent("", TOKENS, retry_info("30s")))
+    other = judged(429, spent("", quota("RequestsPerMinute", value="5"), TOKENS))
+    more = judged(429, spent("", quota("InputTokensPerMinute", value="1000000")))
+    of_a_day = judged(429, spent("", quota("InputTokensPerDay", value="250000")))
+    requests = judged(429, spent("", quota("RequestsPerMinute", value="250000")))
+    assert same_token_limit(one, other).limit == 250_000
+    assert [same_token_limit(one, each) for each in (more, of_a_day, requests, judged(429))] == [None] * 4
+
+
+# -- whatever comes ---------------------------------------------------------------------------------------------
+
+WORDS = [
+    TYPES + "QuotaFailure", TYPES + "RetryInfo", TYPES + "ErrorInfo", "9" * 400, "1e999", "0s", "-5s",
+    "projects/123456", "RequestsPerDay", "InputTokensPerMinute", "API_KEY_INVALID", "insufficient_quota", "tokens",
+    "limit: 0", "Please try again in 9s", "Rate limit reached for m on tokens per min (TPM): Limit 5, Requested 9",
+]  # fmt: skip
+NAMES = [
+    "error", "details", "@type", "violations", "quotaId", "quotaMetric", "quotaValue", "quotaDimensions", "model",
+    "message", "code", "status", "type", "reason", "metadata", "consumer", "quota_limit", "quota_limit_value",
+    "subject", "retryDelay", "response",
+]  # fmt: skip
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.integers(-(10**40), 10**40)
+    | st.text(max_size=20)
+    | st.sampled_from(WORDS)
+)
+DOCUMENTS = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
+    max_leaves=25,
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(["retry-after", "retry-after-ms", "date", "content-type"])
+    | st.builds(
+        "x-ratelimit-{}-{}".format, st.sampled_from(["limit", "remaining", "reset"]), st.sampled_from(["tokens"])
+    ),
+    st.text(max_size=12)
+    | st.sampled_from(["0", "60", "9" * 400, "1m2s", "text/html", "Mon, 21 Sep 2026 14:14:10 GMT"]),
+)
+KEYS = st.one_of(
+    st.from_regex(r"AIza[0-9A-Za-z_-]{35}", fullmatch=True),
+    st.from_regex(r"AQ\.[0-9A-Za-z_-]{30}", fullmatch=True),
+    st.from_regex(r"sk-(proj-)?[0-9A-Za-z]{40}", fullmatch=True),
+)
+
+
+def a_verdict(outcome, status):
     assert isinstance(outcome, Outcome)
     assert (outcome.scope == NOBODY) == (outcome.until is None)
     assert outcome.until is None or outcome.until == FOREVER or NOW < outcome.until <= NOW + WEEK_S
     assert not outcome.dead or 400 <= status <= 403
+    assert outcome.storm in ("", "401", "403", "429", "5xx")
+    assert outcome.project == "" or outcome.project.removeprefix("projects/").isdigit()
+    assert all(0 < each.limit <= 2**53 for each in outcome.limits)
+    too_large(outcome, 1000)
+    same_token_limit(outcome, outcome)
 
 
-REACTIONS = {
-    "return_to_client": lambda o: o.next == RETURN and o.scope == NOBODY,
-    "disable_key": lambda o: o.next == OTHER_KEY and o.scope == KEY and o.blamed,
-    "retry_other_key": lambda o: o.next == OTHER_KEY,
-    "retry_same_later": lambda o: o.next == SAME_KEY and not o.blamed,
-    "cool_down_key_model_until(retryDelay)": lambda o: (
-        (o.kind, o.scope, o.next) == ("quota_minute", KEY_MODEL, OTHER_KEY)
-    ),
-    "cool_down_key_model_until(daily reset midnight Pacific)": lambda o: (
-        (o.kind, o.scope, o.until) == ("quota_day", KEY_MODEL, next_reset(NOW))
-    ),
-}
-"""The corpus's words for what a key pool should do."""
-
-OTHERWISE = {
-    # Shared capacity is treated as an overload: the same key once after a moment, then another.
-    "gemini-429-resource-exhausted-shared-capacity": "overloaded",
-}
-"""Where SPEC §5 asks for something else, and the kind it leads to."""
+@given(st.integers(-1, 1000), st.binary(max_size=300) | DOCUMENTS.map(json.dumps).map(str.encode), HEADERS)
+def test_whatever_an_upstream_answers_there_is_a_verdict(status, body, headers):
+    a_verdict(judged(status, body, headers), status)
 
 
-@corpus.present
-@pytest.mark.parametrize("path", corpus.files("errors"), ids=lambda path: path.stem)
-def test_recorded_errors_get_the_right_reaction(path):
-    exchange = corpus.load(path)
-    outcome = judged(exchange["status"], exchange["body"], exchange["headers"] or {})
-    if path.stem in OTHERWISE:
-        assert outcome.kind == OTHERWISE[path.stem]
-    else:
-        assert REACTIONS[exchange["right_reaction_for_a_key_pool"]](outcome), outcome
+@given(st.sampled_from([400, 401, 402, 403, 404, 429, 503]), st.lists(DOCUMENTS, max_size=4), st.text(max_size=60))
+def test_details_of_any_shape_give_a_verdict(status, details, message):
+    fields = ErrorFields(message, "RESOURCE_EXHAUSTED", details=tuple(details))
+    a_verdict(classify(status, {}, fields, NOW), status)
+
+
+@given(st.sampled_from([400, 429, 503]), st.sampled_from(["details", "error", "a"]), st.integers(1, 3000))
+def test_a_body_nested_ever_so_deeply_gives_a_verdict(status, name, depth):
+    for opened, closed in ((b'{"' + name.encode() + b'":', b"}"), (b"[", b"]")):
+        a_verdict(judged(status, opened * depth + b"1" + closed * depth), status)
+
+
+ECHOES = [
+    "{}",
+    "({})",
+    "no_{}",
+    "?key={}&a=b",
+    "Incorrect API key provided: {}.",
+    "Consumer 'api_key:{}' has been suspended.",
+    "A model {} is not found",
+    "Rate limit reached for {} on tokens per min (TPM): Limit 5",
+    "Quota exceeded for metric: g/{}, limit: 5, model: {}",
+]
+
+
+@given(
+    st.sampled_from([301, 400, 401, 402, 403, 404, 418, 429, 500, 503]),
+    KEYS,
+    st.sampled_from(ECHOES),
+    st.booleans(),
+)
+def test_no_verdict_holds_a_key(status, key, words, as_json):
+    said = words.replace("{}", key)
+    failure = quota(f"PerDay{key}", value="5", model=key)
+    body = google(status, said, failure, error_info(key, consumer=key)) if as_json else said.encode()
+    outcome = judged(status, body)
+    assert key not in repr((outcome, outcome.quota, outcome.limits))
+    assert key[10:-4] not in outcome.reason
+
+
+@given(st.text(max_size=30), st.sampled_from("`\"'"), st.sampled_from([400, 403]))
+def test_words_within_quotation_marks_decide_over_no_key(words, mark, status):
+    said = f"The value {mark}{words} api key not valid {words} has been suspended{mark} cannot be read."
+    assert not judged(status, google(status, said)).dead
