@@ -197,7 +197,7 @@ _OF_MODEL = re.compile(r"(?:reached|large|exceeded) for (?:model )?[`'\"]?(?![RT
 _INITIAL_UNITS = {"r": "requests", "t": "tokens", "i": "images"}
 
 
-def said_by_openai(message: str, kind: str = "") -> tuple[Quota, ...]:
+def said_by_openai(message: str, kind: str = "", rolling: bool = True) -> tuple[Quota, ...]:
     """The quota in "… on tokens per min (TPM): Limit 30000, Used 1, Requested 30000", and what others make of it.
 
     `kind` is the error's type: "tokens" or "requests" where OpenAI means a limit.
@@ -227,7 +227,7 @@ def said_by_openai(message: str, kind: str = "") -> tuple[Quota, ...]:
             entitled=most != 0,
             quota_id=f"{unit} per {window}",
             requested=whole(requested[1]) if requested else None,
-            rolling=True,
+            rolling=rolling,
         ),
     )
 

@@ -233,6 +233,11 @@ def test_spent_money_rests_the_whole_key(body):
     assert outcome.until == NOW + 3600
 
 
+def test_a_day_that_google_names_in_free_words_rests_until_midnight_too():
+    outcome = judged(429, spent("All requests per day are used. Please retry in 17s."))
+    assert (outcome.kind, outcome.until) == ("quota_day", next_reset(NOW))
+
+
 def test_googles_words_for_a_quota_without_details_are_not_taken_for_spent_money():
     message = (
         "You exceeded your current quota, please check your plan and billing details. For more information on this "
@@ -524,7 +529,7 @@ ECHOES = [
 )
 def test_no_verdict_holds_a_key(status, key, words, as_json):
     said = words.replace("{}", key)
-    failure = quota(f"PerDay{key}", value="5", model=key)
+    failure = quota(f"PerDay-{key}", value="5", model=key)
     body = google(status, said, failure, error_info(key, consumer=key)) if as_json else said.encode()
     outcome = judged(status, body)
     assert key not in repr((outcome, outcome.quota, outcome.limits))

@@ -303,6 +303,8 @@ def event(**error: Any) -> bytes:
         (b'{"type":"response.failed","response":{"error":{"code":"server_error","message":"m"}}}', 500),
         (b'{"error":{"message":"m"}}', None),
         (b'{"error":{"message":"m","code":true}}', None),
+        (b'{"error":{"message":"m","code":8,"status":"RESOURCE_EXHAUSTED"}}', 429),
+        (b'{"error":{"message":"m","code":8}}', None),
     ],
 )
 def test_an_error_event_of_a_stream_tells_the_status_it_stands_for(body: bytes, status: int | None) -> None:

@@ -140,7 +140,7 @@ def _number(value: Any) -> int | None:
     """The HTTP status that stands in a body as a number, or as its digits."""
     if isinstance(value, str) and re.fullmatch("[1-5][0-9][0-9]", value):
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if type(value) is int and 100 <= value <= 599 else None
 
 
 def _error_object(document: Any) -> Any:
