@@ -27,6 +27,7 @@ from pool.adapters.passwords import Passwords, weak
 from pool.adapters.preferences import Preferences
 from pool.adapters.prices import Prices
 from pool.adapters.recorder import Recorder
+from pool.adapters.restoring import counts
 from pool.adapters.schema import NewerDatabase, upgrade
 from pool.adapters.spool import Spool
 from pool.adapters.tables import db
@@ -37,7 +38,7 @@ from pool.checking import AT_ONCE, Checker
 from pool.chores import Chore, Chores
 from pool.core.catalogue import Catalogue
 from pool.core.judge import Judge
-from pool.core.state import Count, PoolState
+from pool.core.state import PoolState
 from pool.environment import BadStart, Environment, read_environment
 from pool.models import ModelList
 from pool.relay import Relay
@@ -202,8 +203,7 @@ def _load(keypool: Keypool) -> None:
     secrets_ = [("gemini", secret) for secret in boot.gemini_keys] + [("openai", secret) for secret in boot.openai_keys]
     keypool.inventory.merge_environment(secrets_, boot.proxy_key)
     keypool.inventory.load()
-    counts = keypool.database.read(queries.cap_counts)
-    keypool.state.restore([Count(f"k{key_id}/cap", used, period=period) for key_id, period, used in counts])
+    keypool.state.restore(keypool.database.read(counts, time.time(), keypool.preferences.current.quota_reset))
 
 
 def _tell(boot: Environment) -> Callable[[Settings], None]:

@@ -94,7 +94,9 @@ def make_template(folder: Path) -> Path:
 
 @contextmanager
 def open_house(template: Path, folder: Path, **variables: str) -> Iterator[House]:
-    shutil.copytree(template, folder, dirs_exist_ok=True)
+    """On a fresh copy of the template, or on what an earlier house left in the folder."""
+    if not (folder / "pool.sqlite").exists():
+        shutil.copytree(template, folder, dirs_exist_ok=True)
     with ScriptedUpstream() as upstream:
         environment = {
             "KEYPOOL_INSTANCE": str(folder),

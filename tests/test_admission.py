@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -10,7 +11,7 @@ import pytest
 from gevent.pool import Pool as Greenlets
 
 from pool.core.quota import cap_window
-from tests.house import GEMINI_KEYS, OPENAI_KEYS, House
+from tests.house import GEMINI_KEYS, OPENAI_KEYS, House, open_house
 from tests.upstream import answer, gemini_error, gemini_text, stall
 
 KEYS = GEMINI_KEYS[:4]
@@ -242,7 +243,7 @@ def test_a_higher_limit_takes_effect_at_once(house: House) -> None:
 
 
 def test_a_cap_counts_attempts_of_its_day(house: House) -> None:
-    first, second = house.add_keys(*KEYS[:2])
+    first, _ = house.add_keys(*KEYS[:2])
     limit_key(house, first, max_requests=3, max_requests_window="day")
     assert [house.chat().status_code for _ in range(10)] == [200] * 10
     assert len(house.upstream.requests_of(KEYS[0])) == 3
@@ -256,3 +257,36 @@ def test_two_hundred_at_once_never_pass_a_cap(house: House) -> None:
     limit_key(house, first, max_requests=11)
     assert Counter(Greenlets(200).map(lambda _: house.chat().status_code, range(200))) == {200: 200}
     assert len(house.upstream.requests_of(KEYS[0])) == 11
+
+
+def test_a_restart_forgives_nothing(instance_template: Path, tmp_path: Path) -> None:
+    limits = {"rpm_limit": 9, "rpd_limit": 8, "tpm_limit": 90_000, "budget_usd_day": 1, "budget_usd_month": 2}
+    with open_house(instance_template, tmp_path / "instance") as house:
+        first, second = house.add_keys(*KEYS[:2])
+        house.keypool.inventory.set_limits([first], limits={"*": {"rpm": 4, "rpd": 5, "tpm": 10_000}})
+        house.keypool.inventory.set_limits([second], max_requests=50, max_requests_window="month")
+        holder = Holder(house, **limits)
+        for _ in range(6):
+            assert holder.asks().status_code == 200
+        before = held(house, holder.id, first, second)
+        assert len(before) == 9
+        assert all(before.values())
+        token = holder.token
+    with open_house(instance_template, tmp_path / "instance") as house:
+        assert held(house, holder.id, first, second) == before
+        holder.house, holder.token = house, token
+        assert [holder.asks().status_code for _ in range(3)] == [200, 200, 429]
+
+
+def held(house: House, client_id: int, first: int, second: int) -> dict[str, int]:
+    now = house.keypool.relay.clock()
+    day, month = cap_window("day", now)[0], cap_window("month", now)[0]
+    counters = {
+        f"c{client_id}/rpm": "",
+        f"c{client_id}/tpm": "",
+        f"c{client_id}/rpd": day,
+        f"c{client_id}/usd/day": day,
+    }
+    counters |= {f"c{client_id}/usd/month": month, f"k{second}/cap": month}
+    counters |= {f"k{first}/{what}/gemini-2.5-flash": day if what == "rpd" else "" for what in ("rpm", "rpd", "tpm")}
+    return {counter: house.keypool.state.held(counter, now, period) for counter, period in counters.items()}

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, String, cast, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from pool.adapters.tables import Attempt, Key, Request, TrafficHour, UsageHour
@@ -99,6 +99,12 @@ def tried_since(session: Session, since: float) -> list[Tried]:
         attempts[place] += 1
         tokens[place] += used_here if n == last else 0
     return [Tried(*place, number, tokens[place]) for place, number in attempts.items()]
+
+
+def limited_keys() -> Select[Any]:
+    """The ids of keys an operator set limits for."""
+    # A JSON column without a value holds SQL's null or JSON's; only an object can hold limits.
+    return select(Key.id).where(cast(Key.limits, String).like("{%"), Key.deleted_at.is_(None))
 
 
 def attempts_since(session: Session, day_began: float) -> dict[tuple[int, str], int]:
