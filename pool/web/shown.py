@@ -32,7 +32,7 @@ def mount(app: Flask) -> None:
     app.jinja_env.filters.update(
         count=count, short=short, moment=moment, ago=ago, until=until, standing=standing_word, reason=reason_text,
         ms=duration, policy=policy_text, percent=percent, utc=_utc,
-        clock=clock,
+        clock=clock, money=money,
     )  # fmt: skip
 
 
@@ -104,6 +104,16 @@ def short(number: float) -> str:
             scaled = number / (1e3 if unit == "k" else edge)
             return f"{scaled:.1f}{unit}" if scaled < 100 else f"{scaled:.0f}{unit}"
     return format_decimal(number)
+
+
+def money(nano_usd: int) -> str:
+    """Dollars: cents where there are any to speak of, two digits that count where there are not."""
+    if abs(nano_usd) >= 1_000_000_000:
+        return "$" + format_decimal(nano_usd / 1e9, "#,##0.00")
+    if not nano_usd:
+        return "$0"
+    places = max(4, 11 - len(str(abs(nano_usd))))
+    return f"${nano_usd / 1e9:.{places}f}"
 
 
 def percent(part: float, whole: float) -> str:

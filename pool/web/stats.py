@@ -81,6 +81,7 @@ class Badge:
     answered: int = 0
     failed: int = 0
     rest: Rest | None = None
+    cost_nano: int = 0
 
 
 @stats.before_request
@@ -145,11 +146,13 @@ def badges(key: queries.StatKey, model: str, at: float) -> list[Badge]:
     whole, rests = _rests(key, at)
     answered: Counter[str] = Counter()
     failed: Counter[str] = Counter()
+    cost_nano: Counter[str] = Counter()
     for use in key.uses:
         answered[use.model.removeprefix("models/")] += use.answered
         failed[use.model.removeprefix("models/")] += use.failed
+        cost_nano[use.model.removeprefix("models/")] += use.cost_nano
     names = {*answered, *(name for name in rests if not model or name == model.removeprefix("models/"))}
-    found = [Badge(name, answered[name], failed[name], whole or rests.get(name)) for name in names]
+    found = [Badge(name, answered[name], failed[name], whole or rests.get(name), cost_nano[name]) for name in names]
     found.sort(key=lambda badge: (-badge.answered, badge.rest is None, -badge.failed, badge.model))
     return [Badge("", rest=whole), *found] if whole else found
 
@@ -202,7 +205,7 @@ Table = tuple[tuple[str, ...], Iterable[Iterable[Any]]]
 def _keys_sheet(filters: Filters, at: float) -> Table:
     header = ("key", "provider", "model", "answered", "failed", "state", "reason", "until")
     admin = signed_in()
-    return (*header, "pools", "upstream said") if admin else header, _key_rows(filters, at, admin)
+    return (*header, "pools", "upstream said", "cost usd") if admin else header, _key_rows(filters, at, admin)
 
 
 def _key_rows(filters: Filters, at: float, admin: bool) -> Iterator[Iterable[Any]]:
@@ -215,13 +218,16 @@ def _key_rows(filters: Filters, at: float, admin: bool) -> Iterator[Iterable[Any
                 rest = badge.rest or Rest("", "", None)
                 figures = (badge.model, badge.answered, badge.failed)
                 row = (key.hint, key.provider, *figures, rest.word, rest.reason, iso(rest.until))
-                yield (*row, ", ".join(key.pools), rest.text) if admin else row
+                yield (*row, ", ".join(key.pools), rest.text, usd(badge.cost_nano)) if admin else row
 
 
 def _models_sheet(filters: Filters, at: float) -> Table:
     found = read(queries.model_figures, filters.scope(at), 10_000)
+    header = ("model", "requests", "ok", "errors", "ok rate", "tokens")
     rows = ((each.name, each.requests, each.ok, each.errors, _rate(each), each.tokens) for each in found)
-    return ("model", "requests", "ok", "errors", "ok rate", "tokens"), rows
+    if not signed_in():
+        return header, rows
+    return (*header, "cost usd"), ((*row, usd(each.cost_nano)) for row, each in zip(rows, found, strict=True))
 
 
 def _endpoints_sheet(filters: Filters, at: float) -> Table:
@@ -242,6 +248,11 @@ SHEETS = {
     "errors": lambda filters, at: _endings_sheet(filters, at, "request"),
     "upstream-errors": lambda filters, at: _endings_sheet(filters, at, "attempt"),
 }
+
+
+def usd(nano_usd: int) -> str:
+    """Dollars for a spreadsheet, to the last nano-dollar and without an exponent."""
+    return f"{nano_usd / 1e9:.9f}".rstrip("0").rstrip(".")
 
 
 def _rate(figures: queries.Figures) -> float | str:

@@ -39,6 +39,7 @@ class KeyRow:
     email: str
     tokens: int
     checked_at: float | None
+    cost_nano: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ def _rows() -> Select[*tuple[Any, ...]]:
         Key.id, Key.public_id, Provider.slug, Key.hint_prefix, Key.hint_suffix, Key.name, Key.note, Key.disabled_at,
         Key.disabled_until, Key.dead_at, Key.dead_reason, Key.requests, Key.successes, Key.errors, Key.last_used_at,
         Key.last_error, Key.origin, Key.created_at, Key.email, Key.tokens,
-        Key.checked_at,
+        Key.checked_at, Key.cost_nano,
     ).join(Provider)  # fmt: skip
 
 

@@ -22,6 +22,7 @@ class Use:
     model: str
     answered: int
     failed: int
+    cost_nano: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ class StatKey:
     uses: tuple[Use, ...]
     refusals: tuple[Refusal, ...]
 
+    @property
+    def cost_nano(self) -> int:
+        return sum(use.cost_nano for use in self.uses)
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:
@@ -57,6 +62,7 @@ class Figures:
     requests: int
     ok: int
     tokens: int = 0
+    cost_nano: int = 0
 
     @property
     def errors(self) -> int:
@@ -104,10 +110,11 @@ def stat_keys(
 def model_figures(session: Session, scope: Scope, size: int = MOST_ROWS) -> list[Figures]:
     """By model, the busiest first."""
     hour = TrafficHour
-    sums = [func.sum(column) for column in (hour.requests, hour.successes, hour.tokens_in + hour.tokens_out)]
+    figures = (hour.requests, hour.successes, hour.tokens_in + hour.tokens_out, hour.cost_nano)
+    sums = [func.sum(figure) for figure in figures]
     query = select(hour.model, *sums).where(*_within(hour, scope)).group_by(hour.model)
     rows = session.execute(query.order_by(sums[0].desc(), hour.model).limit(size))
-    return [Figures(row[0], int(row[1]), int(row[2]), int(row[3])) for row in rows]
+    return [Figures(row[0], *map(int, row[1:])) for row in rows]
 
 
 def endpoint_figures(session: Session, scope: Scope) -> list[Figures]:
@@ -175,13 +182,13 @@ def _in_force(now: float) -> ColumnElement[bool]:
 def _uses(session: Session, ids: Sequence[int], scope: Scope) -> dict[int, list[Use]]:
     hour = UsageHour
     query = (
-        select(hour.key_id, hour.model, func.sum(hour.successes), func.sum(hour.errors))
+        select(hour.key_id, hour.model, func.sum(hour.successes), func.sum(hour.errors), func.sum(hour.cost_nano))
         .where(hour.key_id.in_(ids), hour.requests > 0, *_within(hour, scope))
         .group_by(hour.key_id, hour.model)
     )
     found: dict[int, list[Use]] = {}
-    for key_id, model, answered, failed in session.execute(query):
-        found.setdefault(key_id, []).append(Use(model, int(answered), int(failed)))
+    for key_id, model, *figures in session.execute(query):
+        found.setdefault(key_id, []).append(Use(model, *map(int, figures)))
     return found
 
 

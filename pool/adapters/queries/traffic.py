@@ -30,6 +30,7 @@ class Traffic:
     errors: int
     tokens: int
     p95_ms: int | None
+    cost_nano: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +74,21 @@ def traffic_lately(session: Session, since: float) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
+def cost_since(session: Session, since: int) -> int:
+    """What was spent from the hour that begins at `since` on, in nano-USD."""
+    hour = TrafficHour
+    return int(session.scalar(select(func.coalesce(func.sum(hour.cost_nano), 0)).where(hour.hour >= since)) or 0)
+
+
 def traffic_between(session: Session, since: int, until: int) -> Traffic:
     """From the hour that begins at `since` up to the one that begins at `until`, without that one."""
     hour = TrafficHour
-    figures = [hour.requests, hour.successes, hour.errors, hour.tokens_in + hour.tokens_out]
+    figures = [hour.requests, hour.successes, hour.errors, hour.tokens_in + hour.tokens_out, hour.cost_nano]
     figures += [getattr(hour, column) for column in LATENCY_BUCKETS]
     sums = [func.coalesce(func.sum(figure), 0) for figure in figures]
     row = session.execute(select(*sums).where(hour.hour >= since, hour.hour < until)).one()
-    requests, successes, errors, tokens, *buckets = (int(value) for value in row)
-    return Traffic(requests, successes, errors, tokens, _percentile(buckets, 0.95))
+    requests, successes, errors, tokens, cost_nano, *buckets = (int(value) for value in row)
+    return Traffic(requests, successes, errors, tokens, _percentile(buckets, 0.95), cost_nano)
 
 
 def recent_requests(session: Session, size: int, before: tuple[float, int] | None = None) -> list[RequestRow]:

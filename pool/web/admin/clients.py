@@ -8,6 +8,8 @@ from flask import Response, abort, flash, make_response, render_template, reques
 from flask_babel import gettext as _
 
 from pool.adapters import queries
+from pool.core.periods import month_began
+from pool.core.quota import last_reset
 from pool.web import htmx
 from pool.web.admin import admin
 from pool.web.here import audit, keypool, now, read
@@ -57,14 +59,17 @@ def _page(**more: Any) -> Response:
 
 
 def _context(name: str, pool_id: int, errors: dict[str, str]) -> dict[str, Any]:
+    at = now()
+    spent = read(queries.client_spend, last_reset(at, keypool().preferences.current.quota_reset), month_began(at))
     return {
         "rows": read(queries.client_rows),
+        "spending": lambda client_id: spent.get(client_id, queries.Spending()),
         "pools": list(keypool().catalogue.pools.values()),
         "lives": LIVES_S,
         "name": name,
         "pool_id": pool_id,
         "errors": errors,
-        "at": now(),
+        "at": at,
     }
 
 

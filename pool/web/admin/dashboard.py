@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, request, url_for
 
 from pool.adapters import queries
+from pool.core.periods import month_began
 from pool.core.quota import last_reset
 from pool.web import htmx
 from pool.web.admin import admin
@@ -49,6 +50,7 @@ def _figures(at: float) -> dict[str, Any]:
         "tpm": tpm,
         "today": read(queries.traffic_between, today, this_hour + 3600),
         "yesterday": read(queries.traffic_between, yesterday, today),
+        "month_cost": read(queries.cost_since, int(month_began(at))),
         "day_began": today,
         "hours": _every_hour(this_hour),
     }
