@@ -41,6 +41,7 @@ from pool.core.judge import Judge
 from pool.core.state import PoolState
 from pool.environment import BadStart, Environment, read_environment
 from pool.models import ModelList
+from pool.recovery import EVERY_S, Due, Recovery
 from pool.relay import Relay
 from pool.settings import Settings
 from pool.version import VERSION
@@ -74,6 +75,7 @@ class Keypool:
     proxy: Proxy
     spool: Spool
     recorder: Recorder
+    recovery: Recovery
     chores: Chores
     began_at: float
 
@@ -165,6 +167,7 @@ def _assemble(boot: Environment) -> Keypool:
         monotonic=time.monotonic,
         each=gevent.pool.Pool(AT_ONCE).map,
     )
+    recovery = _recovery(database, catalogue, checker, judge)
     models = ModelList(relay, catalogue, settings, time.time, gevent.spawn)
     relay.lists_model = models.lists
     inventory.on_change(models.forget)
@@ -187,7 +190,8 @@ def _assemble(boot: Environment) -> Keypool:
         proxy=Proxy(access, relay, models, admission, settings, time.time),
         spool=spool,
         recorder=recorder,
-        chores=_chores(database, spool, recorder, state, settings),
+        recovery=recovery,
+        chores=_chores(database, spool, recorder, recovery, state, settings),
         began_at=time.time(),
     )
     _load(keypool)
@@ -215,8 +219,25 @@ def _tell(boot: Environment) -> Callable[[Settings], None]:
     return apply
 
 
+def _recovery(database: Database, catalogue: Catalogue, checker: Checker, judge: Judge) -> Recovery:
+    def find(now: float, soon: float, looks: int, fewest: int, most: int) -> Due:
+        keys = database.read(queries.due_keys, now, looks, fewest, most)
+        return Due(keys, database.read(queries.due_models, soon, looks, fewest, most))
+
+    def calm(key_id: int) -> bool:
+        key = catalogue.keys.get(key_id)
+        return key is not None and not judge.outages.of(key.provider).storm.kind
+
+    return Recovery(checker, find, time.time, calm)
+
+
 def _chores(
-    database: Database, spool: Spool, recorder: Recorder, state: PoolState, settings: Callable[[], Settings]
+    database: Database,
+    spool: Spool,
+    recorder: Recorder,
+    recovery: Recovery,
+    state: PoolState,
+    settings: Callable[[], Settings],
 ) -> Chores:
     def keep() -> None:
         gevent.get_hub().threadpool.apply(spool.sync)
@@ -231,6 +252,7 @@ def _chores(
             Chore("journal into the database", DRAIN_S, recorder.drain, at_end=True),
             Chore("tidy the journal", 60.0, recorder.tidy),
             Chore("forget old requests", 3600.0, forget, alone=True),
+            Chore("look again at keys that were given up", EVERY_S, recovery.look, alone=True),
             Chore("planner statistics", 3600.0, database.optimize, alone=True),
         ],
         lambda chore, ttl_s: state.claim(chore, holder, ttl_s, time.time()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import orjson
 
@@ -32,6 +33,12 @@ ALIVE, DEAD, RESTS, SUSPECTED, UNREACHABLE, UNDECIDED = (
 
 _DISPROVED = frozenset({"dead", "suspected", "service_disabled"})
 """What a list of models refutes. It says nothing of quotas or credit."""
+
+
+_NO_REACH = frozenset({"not_entitled", "model_missing", "rejected"})
+"""Refusals of a question about a model that mean the key may not use it."""
+
+_ONE_WORD = b'{"contents":[{"role":"user","parts":[{"text":"hi"}]}]}'
 
 
 class Exchange(Protocol):
@@ -80,7 +87,7 @@ class Checker:
         remember: Callable[[Sequence[int], float], None],
         clock: Callable[[], float],
         monotonic: Callable[[], float],
-        each: Callable[[Callable[[Key], Check], Iterable[Key]], list[Check]],
+        each: Callable[[Callable[[Any], Check], Iterable[Any]], list[Check]],
     ) -> None:
         self._upstream = upstream
         self._catalogue = catalogue
@@ -104,22 +111,42 @@ class Checker:
             self._remember([check.key_id for check in checks], self._clock())
         return checks
 
+    def reach(self, pairs: Sequence[tuple[int, str]]) -> list[Check]:
+        """May keys use these models by now? (key id, model) pairs; an answer either way is acted on."""
+        asked = [(key, model) for key_id, model in pairs if (key := self._catalogue.keys.get(key_id)) is not None]
+        return self._each(lambda pair: self._reach_one(*pair), asked)
+
     def _one(self, key: Key) -> Check:
+        ms, status, outcome = self._timed(key, "")
+        return Check(key.id, self._learn(key, outcome, status), ms, outcome.reason, outcome.kind, status)
+
+    def _reach_one(self, key: Key, model: str) -> Check:
+        ms, status, outcome = self._timed(key, model)
+        word = UNDECIDED if status else UNREACHABLE
+        if outcome.kind == OK.kind:
+            word = ALIVE
+            self._judge.entitled(key, model, self._clock())
+        elif status in (403, 404) and outcome.kind in _NO_REACH:
+            word = RESTS
+            self._judge.not_entitled(key, model, outcome.reason, self._clock())
+        return Check(key.id, word, ms, outcome.reason, outcome.kind, status)
+
+    def _timed(self, key: Key, model: str) -> tuple[int, int, Outcome]:
+        """How long it took (ms), the status (0: no answer), and the verdict, without the key in its words."""
         began, status = self._monotonic(), 0
         try:
-            status, outcome = self._ask(key, began + CHECK_S)
+            status, outcome = self._ask(key, model, began + CHECK_S)
         except UpstreamError as error:
             outcome = failed(error)
         ms = int((self._monotonic() - began) * 1000)
-        outcome = replace(outcome, reason=redact(outcome.reason, self._unseal(key)))
-        return Check(key.id, self._learn(key, outcome, status), ms, outcome.reason, outcome.kind, status)
+        return ms, status, replace(outcome, reason=redact(outcome.reason, self._unseal(key)))
 
-    def _ask(self, key: Key, deadline: float) -> tuple[int, Outcome]:
+    def _ask(self, key: Key, model: str, deadline: float) -> tuple[int, Outcome]:
         """The status and the verdict. Raises `UpstreamError`."""
         provider = self._catalogue.providers.get(key.provider)
         if provider is None:
             return 0, Outcome("other", reason="its provider is switched off")
-        exchange = self._upstream.start(_target(provider, key, self._unseal(key)))
+        exchange = self._upstream.start(_target(provider, key, self._unseal(key), model))
         try:
             if not exchange.wait(max(0.0, deadline - self._monotonic())):
                 raise TimedOut("first_byte")
@@ -132,7 +159,7 @@ class Checker:
         outcome = classify(exchange.status, exchange.headers, fields, self._clock(), penalties)
         if outcome is not OK:
             return exchange.status, replace(outcome, reason=outcome.reason or fields.message)
-        return exchange.status, OK if _is_list(body) else Outcome("other", reason="the answer is no list of models")
+        return exchange.status, OK if _is_json(body) else Outcome("other", reason="the answer is no list of models")
 
     def _body(self, exchange: Exchange, deadline: float) -> bytes:
         body = bytearray()
@@ -153,6 +180,14 @@ class Checker:
             return UNDECIDED if status else UNREACHABLE
         if outcome.scope not in (KEY, KEY_MODEL) or outcome.kind == "not_entitled":
             return UNDECIDED
+        bench = self._catalogue.benches(key.id).get("")
+        if outcome.dead and key.dead is not None:
+            return DEAD
+        if bench is not None and bench.reason == outcome.kind == "service_disabled":
+            return RESTS
+        if outcome.dead:
+            # Asked about this very key, in so many words: no storm is suspected behind it.
+            outcome = replace(outcome, storm="")
         settings = self._settings()
         thresholds = Thresholds(settings.max_errors_threshold, settings.error_reset_interval)
         rotation = next(iter(self._catalogue.rotations_of(key.id)), None) or Rotation()
@@ -170,15 +205,20 @@ class Checker:
         return key.dead is not None or (bench is not None and bench.reason in _DISPROVED)
 
 
-def _target(provider: Provider, key: Key, secret: str) -> Target:
-    query = (("pageSize", "1"),) if provider.dialect == GEMINI else ()
-    url = provider.url(Ask("GET", "/models", b"", query))
-    headers = (("Accept", "application/json"), provider.credential(secret))
+def _target(provider: Provider, key: Key, secret: str, model: str) -> Target:
+    """The list of models; for one model the smallest question about it that spends no quota."""
+    ask = Ask("GET", "/models", b"", (("pageSize", "1"),) if provider.dialect == GEMINI else ())
+    if model and provider.dialect == GEMINI:
+        ask = Ask("POST", f"/models/{quote(model, safe='')}:countTokens", _ONE_WORD)
+    elif model:
+        ask = Ask("GET", f"/models/{quote(model, safe='')}", b"")
+    typed = (("Content-Type", "application/json"),) if ask.body else ()
+    headers = (*typed, ("Accept", "application/json"), provider.credential(secret))
     timeouts = Timeouts(CONNECT_S, CHECK_S, CHECK_S)
-    return Target("GET", url, headers, b"", timeouts, key.proxy_url or provider.proxy_url)
+    return Target(ask.method, provider.url(ask), headers, ask.body, timeouts, key.proxy_url or provider.proxy_url)
 
 
-def _is_list(body: bytes) -> bool:
+def _is_json(body: bytes) -> bool:
     """An object, or (some providers) a bare list. A captive portal answers 200 with a page."""
     try:
         document: Any = orjson.loads(body)

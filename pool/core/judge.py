@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .catalogue import DEAD, Catalogue
 from .keys import FOREVER, Key
 from .outages import Outages
-from .outcomes import KEY, KEY_MODEL, Outcome
+from .outcomes import KEY, KEY_MODEL, WEEK_S, Outcome
 from .quota import Quota
 from .records import bench_line, dead_line, limit_line, project_line, release_line
 from .rotation import Rotation
@@ -31,7 +31,7 @@ STAGGER_S = 86_400.0
 PROBE_S = 180.0
 """How long a key on probation is kept for the one request that tries it."""
 
-ERRORS, PROBING = "errors", "probing"
+ERRORS, PROBING, NOT_ENTITLED = "errors", "probing", "not_entitled"
 OF_PROJECTS = frozenset({"quota_day", "quota_minute"})
 """Google counts these a project, so all of its keys are out together."""
 
@@ -108,6 +108,18 @@ class Judge:
     def pardon(self, key: Key, model: str, outcome: Outcome, now: float) -> None:
         """What was put down to a key was not its fault after all."""
         self._take_back(Failure(key.id, model, outcome, now), now)
+
+    def entitled(self, key: Key, model: str, now: float) -> None:
+        """A key may use a model that it was not to use."""
+        bench = self._catalogue.benches(key.id).get(model)
+        if bench is not None and bench.reason == NOT_ENTITLED:
+            self._announce(Word(key.id, NOT_ENTITLED, 0.0, model))
+            self._remember(release_line(key.id, model, now))
+
+    def not_entitled(self, key: Key, model: str, reason: str, now: float) -> None:
+        """It still may not: asked again in a week."""
+        until = now + WEEK_S + key.id * 7919 % STAGGER_S
+        self._bench(key, NOT_ENTITLED, until, model, reason, now)
 
     def on_probation(self, key: Key, now: float) -> bool:
         """Does the key come back from too many errors? Then nobody else may use it until `probed`."""
@@ -226,6 +238,6 @@ class Judge:
 def _staggered(key: Key, outcome: Outcome) -> float:
     """Spread what would come back at one moment, a week from now, over a day."""
     assert outcome.until is not None
-    if outcome.kind != "not_entitled":
+    if outcome.kind != NOT_ENTITLED:
         return outcome.until
     return outcome.until + key.id * 7919 % STAGGER_S

@@ -5,6 +5,7 @@ Those few that write (`write` runs them) touch what no other module owns: sessio
 
 from pool.adapters.queries.drafts import draft, keep_draft, take_draft
 from pool.adapters.queries.facts import cap_counts, meta, set_password
+from pool.adapters.queries.given_up import due_keys, due_models
 from pool.adapters.queries.keys import (
     STANDINGS,
     KeyRow,
@@ -99,6 +100,8 @@ __all__ = [
     "client_spend",
     "cost_since",
     "draft",
+    "due_keys",
+    "due_models",
     "elevate_session",
     "end_other_sessions",
     "end_session",
