@@ -232,7 +232,10 @@ class Document(HTMLParser):
         self.faults += [f"<{node.tag}> is never closed" for node in self._open.around() if node is not self.root]
         self.nodes = list(self.root.walk())[1:]
         self.by_id = {node.get("id"): node for node in self.nodes if "id" in node.attrs}
-        self.forms = [Form(node, self._controls_of(node)) for node in self.nodes if node.tag == "form"]
+        controls: dict[int, list[Node]] = {}
+        for node in self.all("button", "input", "select", "textarea"):
+            controls.setdefault(id(self.owner(node)), []).append(node)
+        self.forms = [Form(node, controls.get(id(node), [])) for node in self.all("form")]
 
     def all(self, *tags: str) -> list[Node]:
         return [node for node in self.nodes if node.tag in tags]
@@ -243,9 +246,6 @@ class Document(HTMLParser):
             named = self.by_id.get(node.get("form"))
             return named if named is not None and named.tag == "form" else None
         return next((each for each in node.around() if each.tag == "form"), None)
-
-    def _controls_of(self, form: Node) -> list[Node]:
-        return [node for node in self.all("button", "input", "select", "textarea") if self.owner(node) is form]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         node = Node(tag, {name: value or "" for name, value in reversed(attrs)}, self._open)
@@ -275,14 +275,13 @@ class Document(HTMLParser):
         self._open.children.append(data)
 
     def _judge(self, node: Node, attrs: list[tuple[str, str | None]]) -> None:
-        inside = {each.tag for each in self._open.around()}
         if len(attrs) != len(node.attrs):
             self.faults.append(f"<{node.tag}> has an attribute twice")
         if node.tag not in ONLY_HOLDS.get(self._open.tag, {node.tag}):
             self.faults.append(f"<{node.tag}> directly in <{self._open.tag}>")
-        if node.tag in ENDS_A_PARAGRAPH and "p" in inside:
-            self.faults.append(f"<{node.tag}> in <p>")
-        self.faults += [f"<{node.tag}> in <{outer}>" for outer in NEVER_WITHIN.get(node.tag, ()) if outer in inside]
+        ends = (*NEVER_WITHIN.get(node.tag, ()), *(("p",) if node.tag in ENDS_A_PARAGRAPH else ()))
+        inside = {each.tag for each in self._open.around()} if ends else ()
+        self.faults += [f"<{node.tag}> in <{outer}>" for outer in ends if outer in inside]
         name = node.get("id")
         if name and name in self._ids:
             self.faults.append(f"the id {name} twice")

@@ -86,14 +86,6 @@ def test_signed_in_browsers_are_listed_and_one_can_be_signed_out(house):
     assert visitor.audit()[-1][0] == "session.end"
 
 
-def test_all_others_can_be_signed_out_at_once(house):
-    visitor, others = Visitor(house), [Visitor(house) for _ in range(3)]
-    answer = visitor.press(visitor.see("/account"), "Sign out all others")
-    assert "3 other browsers are signed out." in answer.text
-    assert [other.get("/account").status_code for other in others] == [302] * 3
-    assert "Sign out all others" not in answer.text
-
-
 def test_ones_own_session_ends_by_signing_out_only(house):
     visitor = Visitor(house)
     session_id = rows_of(house, "sessions")[0]["id"]

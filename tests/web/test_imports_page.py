@@ -49,14 +49,6 @@ def test_a_paste_is_shown_before_anything_is_taken(house):
     assert 7 in weights
 
 
-def test_what_was_not_ticked_is_left_out(house):
-    visitor = Visitor(house)
-    answer = preview(visitor, "\n".join(GEMINI_KEYS[:3]))
-    result = visitor.press(Page(answer.text), "Import 3 keys", take=["0", "2"])
-    assert "2 keys imported" in result.text
-    assert len(house.keypool.catalogue.keys) == 2
-
-
 def test_a_second_yes_finds_nothing_left_to_take(house):
     visitor = Visitor(house)
     page = Page(preview(visitor, GEMINI_KEYS[0]).text)

@@ -63,31 +63,6 @@ def test_a_change_is_in_force_at_once_told_as_old_and_new_and_in_the_trail(house
     assert house.chat().status_code == 503
 
 
-def test_a_box_left_empty_switches_off(house):
-    visitor, page = Visitor(house), Visitor(house).see("/settings")
-    visitor.press(page, "Save", retry_unsure=[])
-    assert in_force(house, "retry_unsure") is False
-
-
-def test_a_message_can_be_taken_back(house):
-    visitor = Visitor(house)
-    answer = visitor.press(visitor.see("/settings"), "Save", max_attempts="7", log_level="debug")
-    answer = visitor.press(Page(answer.text), "Undo")
-    assert (in_force(house, "max_attempts"), in_force(house, "log_level")) == (50, "info")
-    assert "7 keys → 50 keys" in Page(answer.text).text
-    assert rows_of(house, "settings") == []
-
-
-def test_one_setting_goes_back_to_its_default_and_the_others_stay(house):
-    house.set(max_attempts=7, heartbeat_s=3)
-    visitor = Visitor(house)
-    page = visitor.see("/settings")
-    answer = visitor.press(page, "Back to it: Keys a request may try", max_attempts="9")
-    assert (in_force(house, "max_attempts"), in_force(house, "heartbeat_s")) == (50, 3.0)
-    assert [row["name"] for row in rows_of(house, "settings")] == ["heartbeat_s"]
-    assert "Back to it" not in field(answer, "max_attempts")
-
-
 def test_htmx_gets_the_one_field_that_went_back(house):
     house.set(max_attempts=7)
     answer = Visitor(house).post("/settings", {"HX-Request": "true"}, default="max_attempts")

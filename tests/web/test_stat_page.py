@@ -73,18 +73,6 @@ def test_a_spent_model_is_struck_with_its_time_and_the_upstreams_reason_even_wit
     assert "<s>" not in row(answer, second)
 
 
-def test_the_spent_model_is_used_again_by_a_press(house):
-    house.add_keys(GEMINI_KEYS[0])
-    no_more_pro(house)
-    house.chat(PRO)
-    house.records()
-    visitor = Visitor(house)
-    answer = visitor.press(visitor.see("/stat?show=exhausted"), "Use again at once")
-    assert answer.request.full_path == "/stat?show=exhausted"
-    assert "No key matches" in answer.text
-    assert visitor.audit() == [("key.clear", "key 1")]
-
-
 def test_keys_that_are_dead_or_disabled_say_so_for_every_model(house):
     dead, off = house.add_keys(*GEMINI_KEYS[:2])
     house.upstream.for_key(GEMINI_KEYS[0], gemini_error(400, reason="API_KEY_INVALID", message="API key not valid."))

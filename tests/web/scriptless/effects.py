@@ -1,0 +1,13 @@
+"""What every button of every page is for. Its name: the page, the method, where it leads, its value, its form's id."""
+
+from __future__ import annotations
+
+from tests.web.scriptless import effects_account, effects_everywhere, effects_keys, effects_pools
+from tests.web.scriptless.entry import Entries
+
+EFFECTS: Entries = {
+    **effects_everywhere.ENTRIES,
+    **effects_keys.ENTRIES,
+    **effects_pools.ENTRIES,
+    **effects_account.ENTRIES,
+}
