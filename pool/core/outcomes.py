@@ -306,8 +306,8 @@ def _rate_limited(headers: Mapping[str, str], said: _Said, now: float, penalties
     if said.words & _SPENT_CODES or (not named and _SPENT.search(said.text)):
         return _spent(said, now, penalties)
     if not named:
-        # A word of Google's for a status: then its days end at midnight, in whatever words it names them.
-        rolling = not refusal.status
+        # With Google's word for the status, days end at midnight, in whatever words the message names them.
+        rolling = refusal.status != "RESOURCE_EXHAUSTED"
         named = said_by_openai(said.message, refusal.type, rolling) or spent_allowances(headers)
     limits = tuple(quota for quota in named if quota.limit)
     refused = next((quota for quota in named if not quota.entitled), None)

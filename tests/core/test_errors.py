@@ -104,6 +104,7 @@ def test_openais_own_words_come_through() -> None:
         (b"upstream connect error", "upstream connect error"),
         (b'{"error":"plain"}', "plain"),
         (b'{"message":"flat"}', "flat"),
+        (b'{"detail":"other frameworks"}', "other frameworks"),
         (b'data: {"error":{"message":"event"}}\n\n', "event"),
         (b'[{"error":{"message":"a"}},{"error":{"message":"b"}}]', "b"),
         (b'{"error":{"message":{"not":"text"}}}', "The upstream answered 502."),
@@ -114,6 +115,12 @@ def test_any_body_gives_a_message(body: bytes, message: str) -> None:
     fault = upstream_fault(GEMINI, 502, {}, body)
     assert (fault.status, fault.message) == (502, message)
     assert fault.code == "server_error"
+
+
+def test_a_status_in_place_of_a_code_is_no_code() -> None:
+    body = b'{"error":{"message":"Slow down.","code":"429"}}'
+    assert error_fields(body).number == 429
+    assert upstream_fault(OPENAI, 429, {}, body).code == "rate_limit_exceeded"
 
 
 @pytest.mark.parametrize(("status", "told"), [(301, 502), (400, 502), (403, 502), (404, 502), (413, 413), (503, 503)])

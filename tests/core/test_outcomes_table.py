@@ -134,6 +134,7 @@ ROWS: dict[str, list[Case]] = {
     ],
     "403 naming a model": [
         case(403, openai("Project `p` does not have access to model `m`", "model_not_found"), NOT_ENTITLED),
+        case(403, openai("Not for you.", "model_not_found"), NOT_ENTITLED),
         case(403, openai("You have no access to the model m"), NOT_ENTITLED),
         case(403, openai("You are not allowed to sample from this model"), NOT_ENTITLED),
         case(403, openai("No access to model `your account has been suspended`", "model_not_found"), NOT_ENTITLED),
@@ -150,6 +151,8 @@ ROWS: dict[str, list[Case]] = {
         case(429, spent("* Quota exceeded for metric: g/r, limit: 0, model: m", quota("RequestsPerDay")), NOT_ENTITLED),
         case(429, spent("", error_info("RATE_LIMIT_EXCEEDED", quota_limit="XPerMinute", quota_limit_value="0")),
              NOT_ENTITLED),
+        case(429, spent("This key has a limit: 0 of them."), NOT_ENTITLED),
+        case(429, spent("This key has a limit: 0.5 of them."), minute(60, "429")),
         case(429, limited("requests per day (RPD): Limit 0, Used 0, Requested 1."), NOT_ENTITLED),
     ],
     "any other 404 of a model": [
@@ -227,6 +230,10 @@ ROWS: dict[str, list[Case]] = {
         case(429, openai("Slow down.", "rate_limit_exceeded", "tokens"), minute(60)),
         case(429, openai("Slow down.", "rate_limit_exceeded"), minute(12), x_ratelimit_limit_requests="500",
              x_ratelimit_remaining_requests="0", x_ratelimit_reset_requests="10s"),
+        # Of the limit that is named, not of the one that has room.
+        case(429, limited("tokens per min (TPM): Limit 9, Used 8, Requested 2."), minute(14),
+             x_ratelimit_limit_tokens="9", x_ratelimit_remaining_tokens="1", x_ratelimit_reset_tokens="12s",
+             x_ratelimit_limit_requests="99", x_ratelimit_remaining_requests="9", x_ratelimit_reset_requests="6h0m"),
         case(429, limited("tokens per min (TPM): Limit 5, Used 5."), minute(9), retry_after_ms="7000"),
     ],
     "an OpenAI day comes back when it says": [
