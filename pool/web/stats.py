@@ -16,6 +16,7 @@ from pool.core.quota import last_reset, next_reset
 from pool.core.rotation import Bench
 from pool.web import htmx
 from pool.web.here import keypool, now, read
+from pool.web.ids import row_id
 from pool.web.login import signed_in
 from pool.web.sheets import csv_file
 from pool.web.stat_words import countdown, ending_text, endpoint, iso, rest_text, window_text
@@ -96,7 +97,7 @@ def _guard() -> Response | None:
 def stat() -> Response:
     at, filters = now(), _filters()
     scope = filters.scope(at)
-    after = request.args.get("after", 0, type=int)
+    after = request.args.get("after", 0, type=row_id)
     keys = read(queries.stat_keys, scope, at, filters.shown, after, SIZE + 1)
     reset = _quota_reset()
     models = read(queries.model_figures, scope)
@@ -189,7 +190,7 @@ def _filters() -> Filters:
     window, shown = given.get("window", ""), given.get("show", "")
     return Filters(
         window=window if window in WINDOWS_H else "",
-        pool_id=given.get("pool", type=int) if signed_in() else None,
+        pool_id=given.get("pool", type=row_id) if signed_in() else None,
         model=given.get("model", "").strip()[:200],
         shown=shown if shown in queries.SHOWN else "",
     )

@@ -13,6 +13,7 @@ from pool.core.quota import last_reset
 from pool.web import htmx
 from pool.web.admin import admin
 from pool.web.here import audit, keypool, now, read
+from pool.web.ids import row_id
 
 LIVES_S = {"": None, "day": 86_400.0, "month": 30 * 86_400.0, "year": 365 * 86_400.0}
 MOST_NAME = 200
@@ -27,7 +28,7 @@ def clients() -> Response:
 def create_client() -> Response:
     """A new user key. The answer is the only place that ever shows it, so there is nothing to redirect to."""
     name = request.form.get("name", "").strip()
-    pool_id = request.form.get("pool", 0, type=int)
+    pool_id = request.form.get("pool", 0, type=row_id)
     life_s = LIVES_S.get(request.form.get("life", ""))
     errors = _errors(name, pool_id)
     if errors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from flask import Response, request, url_for
@@ -12,6 +13,7 @@ from pool.core.quota import last_reset
 from pool.web import htmx
 from pool.web.admin import admin
 from pool.web.here import keypool, now, read
+from pool.web.ids import row_id
 
 MINUTE_S = 60.0
 HOURS = 24
@@ -64,8 +66,9 @@ def _every_hour(this_hour: int) -> list[queries.Hour]:
 
 def _place(text: str) -> tuple[float, int] | None:
     """`at,id` of a request; None for anything else."""
-    at, _, row_id = text.partition(",")
+    at, _, given = text.partition(",")
     try:
-        return float(at), int(row_id)
+        place = float(at), row_id(given)
     except ValueError:
         return None
+    return place if isfinite(place[0]) else None

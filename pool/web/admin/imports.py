@@ -17,6 +17,7 @@ from pool.core.importing import Row, parse
 from pool.web import htmx
 from pool.web.admin import admin
 from pool.web.here import aside, audit, keypool, now, read, write
+from pool.web.ids import row_id
 
 MOST_BYTES = 50_000_000
 SHOWN = 200
@@ -60,7 +61,7 @@ def import_keys() -> Response:
 @uncollected()
 def draft_import() -> Response:
     """Keep the paste, sealed, until somebody says yes to its preview."""
-    text, pool_id = _pasted(), request.form.get("pool", 0, type=int)
+    text, pool_id = _pasted(), request.form.get("pool", 0, type=row_id)
     unknown = request.form.get("unknown", "")
     if pool_id not in keypool().catalogue.pools:
         return _form(text_error="", pool_error=_("Choose a pool."))
@@ -105,7 +106,7 @@ def confirm_import(token: str) -> Response:
     pool = keypool().catalogue.pools.get(pool_id)
     if pool is None:
         abort(404)
-    ticked = frozenset(request.form.getlist("take", type=int))
+    ticked = frozenset(request.form.getlist("take", type=row_id))
     chosen, counts, rejects = aside(_sorted, candidates, ticked)
     taken = keypool().inventory.add_keys(chosen, pool_id, "paste", "admin") if chosen else []
     fates = aside(_fates, taken)
@@ -126,7 +127,7 @@ def _form(text_error: str = "", pool_error: str = "") -> Response:
         422 if text_error or pool_error else 200,
         pools=list(catalogue.pools.values()),
         providers=list(catalogue.providers),
-        pool_id=request.values.get("pool", catalogue.default_pool_id, type=int),
+        pool_id=request.values.get("pool", catalogue.default_pool_id, type=row_id),
         unknown=request.form.get("unknown", "openai"),
         errors={"text": text_error, "pool": pool_error},
     )

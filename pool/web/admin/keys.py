@@ -15,6 +15,7 @@ from pool.web import htmx
 from pool.web.admin import admin
 from pool.web.check_words import check_text
 from pool.web.here import audit, keypool, now, read
+from pool.web.ids import row_id
 from pool.web.origin import own_path
 from pool.web.shown import Standing, standing
 
@@ -34,9 +35,9 @@ def listing(args: MultiDict[str, str], back: str) -> dict[str, Any]:
     at = now()
     search = args.get("q", "").strip()[:100]
     wanted = args.get("state", "")
-    pool_id = args.get("pool", type=int)
-    after = args.get("after", 0, type=int)
-    size = args.get("size", SIZE, type=int)
+    pool_id = args.get("pool", type=row_id)
+    after = args.get("after", 0, type=row_id)
+    size = args.get("size", SIZE, type=row_id)
     size = size if size in SIZES else SIZE
     rows = read(
         queries.key_page,

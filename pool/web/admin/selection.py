@@ -18,6 +18,7 @@ from pool.web.admin import admin
 from pool.web.admin.keys import back_of, listing, until_of
 from pool.web.check_words import summary
 from pool.web.here import audit, keypool, read
+from pool.web.ids import row_id, row_ids
 
 MOST = 500
 """Keys of a selection: as many as the longest page has."""
@@ -60,7 +61,7 @@ def test_selected() -> Response:
 def place_selected(stay: bool) -> Response:
     """Put keys into a pool: beside the pools they are in, or out of all of those."""
     rows = selected()
-    pool = keypool().catalogue.pools.get(request.form.get("pool", 0, type=int))
+    pool = keypool().catalogue.pools.get(request.form.get("pool", 0, type=row_id))
     if pool is None:
         return _done(_("Choose a pool."))
     if not rows:
@@ -112,8 +113,7 @@ def undo_selected(entry_id: int) -> Response:
 
 def selected() -> list[queries.KeyRow]:
     """The keys that were ticked, or that the page before this one carried on; those in the bin are left out."""
-    carried = request.form.get("keys", "").split(",")
-    ids = {*request.form.getlist("key", type=int), *(int(text) for text in carried if text.isdecimal())}
+    ids = row_ids([*request.form.getlist("key"), *request.form.get("keys", "").split(",")])
     if len(ids) > MOST:
         abort(413)
     return read(queries.some_keys, sorted(ids))
