@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pool.core.dialects.errors import ErrorFields
@@ -441,6 +441,9 @@ def test_two_keys_that_refuse_on_the_same_token_limit():
 
 # -- whatever comes ---------------------------------------------------------------------------------------------
 
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
+
 WORDS = [
     TYPES + "QuotaFailure", TYPES + "RetryInfo", TYPES + "ErrorInfo", "9" * 400, "1e999", "0s", "-5s",
     "projects/123456", "RequestsPerDay", "InputTokensPerMinute", "API_KEY_INVALID", "insufficient_quota", "tokens",
@@ -491,17 +494,20 @@ def a_verdict(outcome, status):
     same_token_limit(outcome, outcome)
 
 
+@PATIENT
 @given(st.integers(-1, 1000), st.binary(max_size=300) | DOCUMENTS.map(json.dumps).map(str.encode), HEADERS)
 def test_whatever_an_upstream_answers_there_is_a_verdict(status, body, headers):
     a_verdict(judged(status, body, headers), status)
 
 
+@PATIENT
 @given(st.sampled_from([400, 401, 402, 403, 404, 429, 503]), st.lists(DOCUMENTS, max_size=4), st.text(max_size=60))
 def test_details_of_any_shape_give_a_verdict(status, details, message):
     fields = ErrorFields(message, "RESOURCE_EXHAUSTED", details=tuple(details))
     a_verdict(classify(status, {}, fields, NOW), status)
 
 
+@PATIENT
 @given(st.sampled_from([400, 429, 503]), st.sampled_from(["details", "error", "a"]), st.integers(1, 3000))
 def test_a_body_nested_ever_so_deeply_gives_a_verdict(status, name, depth):
     for opened, closed in ((b'{"' + name.encode() + b'":', b"}"), (b"[", b"]")):
@@ -521,6 +527,7 @@ ECHOES = [
 ]
 
 
+@PATIENT
 @given(
     st.sampled_from([301, 400, 401, 402, 403, 404, 418, 429, 500, 503]),
     KEYS,
@@ -536,6 +543,7 @@ def test_no_verdict_holds_a_key(status, key, words, as_json):
     assert key[10:-4] not in outcome.reason
 
 
+@PATIENT
 @given(st.text(max_size=30), st.sampled_from("`\"'"), st.sampled_from([400, 403]))
 def test_words_within_quotation_marks_decide_over_no_key(words, mark, status):
     said = f"The value {mark}{words} api key not valid {words} has been suspended{mark} cannot be read."
