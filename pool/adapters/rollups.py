@@ -14,7 +14,9 @@ from pool.core.records import RequestRecord
 from . import tables
 from .upserts import upsert
 
-NOT_THE_KEYS = {"ok", "client_gone", "rejected", "location", "other"}
+NOT_THE_KEYS = {
+    "ok", "client_gone", "rejected", "location", "other", "model_missing", "misrouted", "request_too_large", "draining",
+}  # fmt: skip
 """Outcomes that are no error of the key: it served, or the caller or nobody was at fault."""
 
 _TALLY = (
@@ -49,13 +51,17 @@ def _roll_up(session: Session, requests: list[Costed]) -> None:
         hour = _hour(record.at)
         key_id = record.attempts[-1].key_id if record.attempts else 0
         common = (record.client_id or 0, record.model_used or record.model)
-        by_pool[hour, record.pool_id, *common]["attempts"] += len(record.attempts)
-        for tally in (by_key[hour, record.pool_id, key_id, *common], by_pool[hour, record.pool_id, *common]):
-            _count(tally, costed)
+        own, whole = by_key[hour, record.pool_id, key_id, *common], by_pool[hour, record.pool_id, *common]
+        _count(own, costed)
+        _count(whole, costed)
+        whole["attempts"] += len(record.attempts)
         # Limits count what each key was asked: an attempt is its own key's, in the hour it began.
         for attempt in record.attempts:
             began = _hour(record.at + attempt.started_ms / 1000)
-            by_key[began, record.pool_id, attempt.key_id, *common]["attempts"] += 1
+            if attempt.key_id == key_id and began == hour:
+                own["attempts"] += 1
+            else:
+                by_key[began, record.pool_id, attempt.key_id, *common]["attempts"] += 1
     for table, tallies, keys in (
         (tables.UsageHour, by_key, ("hour", "pool_id", "key_id", "client_key_id", "model")),
         (tables.TrafficHour, by_pool, ("hour", "pool_id", "client_key_id", "model")),
