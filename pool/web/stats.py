@@ -224,8 +224,8 @@ def _key_rows(filters: Filters, at: float, admin: bool) -> Iterator[Iterable[Any
 
 def _models_sheet(filters: Filters, at: float) -> Table:
     found = read(queries.model_figures, filters.scope(at), 10_000)
-    header = ("model", "requests", "ok", "errors", "ok rate", "tokens")
-    rows = ((each.name, each.requests, each.ok, each.errors, _rate(each), each.tokens) for each in found)
+    header = ("model", *_COUNTED, "tokens")
+    rows = ((each.name, *_counts(each), each.tokens) for each in found)
     if not signed_in():
         return header, rows
     return (*header, "cost usd"), ((*row, usd(each.cost_nano)) for row, each in zip(rows, found, strict=True))
@@ -233,8 +233,7 @@ def _models_sheet(filters: Filters, at: float) -> Table:
 
 def _endpoints_sheet(filters: Filters, at: float) -> Table:
     found = read(queries.endpoint_figures, filters.scope(at))
-    rows = ((each.name, each.requests, each.ok, each.errors, _rate(each)) for each in found)
-    return ("endpoint", "requests", "ok", "errors", "ok rate"), rows
+    return ("endpoint", *_COUNTED), ((each.name, *_counts(each)) for each in found)
 
 
 def _endings_sheet(filters: Filters, at: float, side: str) -> Table:
@@ -256,5 +255,9 @@ def usd(nano_usd: int) -> str:
     return f"{nano_usd / 1e9:.9f}".rstrip("0").rstrip(".")
 
 
-def _rate(figures: queries.Figures) -> float | str:
-    return round(figures.ok / figures.requests, 4) if figures.requests else ""
+_COUNTED = ("requests", "ok", "errors", "callers' own", "ok rate")
+
+
+def _counts(figures: queries.Figures) -> tuple[int | float | str, ...]:
+    rate = round(figures.ok / figures.answerable, 4) if figures.answerable else ""
+    return figures.requests, figures.ok, figures.errors, figures.callers_own, rate

@@ -25,7 +25,7 @@ def furnish(session):
                                  until=NOW + 60, upstream_text="spent"))  # fmt: skip
     session.add(tables.KeyHealth(key_id=1, model="", state="cooling", reason="errors", since=HOUR, until=NOW - 1))
     for hours_ago, pool, key, model, ok, failed in (
-        (0, 1, 1, "flash", 5, 1), (0, 1, 1, "pro", 1, 0), (0, 2, 2, "flash", 2, 0), (30, 1, 1, "flash", 7, 0),
+        (0, 1, 1, "flash", 5, 6), (0, 1, 1, "pro", 1, 0), (0, 2, 2, "flash", 2, 0), (30, 1, 1, "flash", 7, 0),
         (0, 1, 2, "flash", 4, 0),
     ):  # fmt: skip
         at = HOUR - hours_ago * 3600
@@ -36,6 +36,8 @@ def furnish(session):
     session.add(tables.UsageHour(hour=HOUR, pool_id=1, key_id=3, client_key_id=1, model="flash", attempts=2))
     for side, operation, status, word, times in (
         ("request", "chat", 200, "ok", 11), ("request", "chat", 429, "all_keys_cooling", 1),
+        ("request", "chat", 499, "client_gone", 2), ("request", "generate", 400, "invalid_request", 3),
+        ("attempt", "generate", 400, "rejected", 3),
         ("request", "generate", 200, "ok", 3), ("attempt", "chat", 429, "quota_day", 4),
     ):  # fmt: skip
         session.add(tables.OutcomeHour(hour=HOUR, side=side, pool_id=1, model="flash", operation=operation,
@@ -58,7 +60,7 @@ def ids(database, *args, scope=TODAY, **options):
 def test_keys_come_with_their_pools_uses_and_refusals(furnished):
     first, second, third = furnished.read(stat_keys, TODAY, NOW)
     assert (first.hint, first.pools) == ("AIzaSyAB...0001", ("pool 1",))
-    assert sorted(first.uses, key=str) == [Use("flash", 5, 1), Use("pro", 1, 0)]
+    assert sorted(first.uses, key=str) == [Use("flash", 5, 6), Use("pro", 1, 0)]
     assert first.refusals == ()
     assert second.pools == ("pool 1", "pool 2")
     assert second.uses == (Use("flash", 6, 0),)
@@ -82,13 +84,19 @@ def test_a_scope_bounds_what_a_key_served(furnished):
     (key,) = furnished.read(stat_keys, Scope(HOUR, 2), NOW)
     assert key.uses == (Use("flash", 2, 0),)
     first = furnished.read(stat_keys, Scope(HOUR - 30 * 3600, None, "flash"), NOW)[0]
-    assert first.uses == (Use("flash", 12, 1),)
+    assert first.uses == (Use("flash", 12, 6),)
 
 
 def test_models_endpoints_and_errors_add_up(furnished):
-    assert furnished.read(model_figures, TODAY) == [Figures("flash", 12, 11, 110), Figures("pro", 1, 1, 10)]
-    assert furnished.read(endpoint_figures, TODAY) == [Figures("chat", 12, 11), Figures("generate", 3, 3)]
-    assert furnished.read(endings, TODAY, "request") == [Ending(429, "all_keys_cooling", 1)]
-    assert furnished.read(endings, TODAY, "attempt") == [Ending(429, "quota_day", 4)]
+    assert furnished.read(model_figures, TODAY) == [
+        Figures("flash", 17, 11, 110, callers_own=5), Figures("pro", 1, 1, 10),
+    ]  # fmt: skip
+    chat, generate = furnished.read(endpoint_figures, TODAY)
+    assert (chat, generate) == (Figures("chat", 14, 11, callers_own=2), Figures("generate", 6, 3, callers_own=3))
+    assert ((chat.answerable, chat.errors), (generate.answerable, generate.errors)) == ((12, 1), (3, 0))
+    assert furnished.read(endings, TODAY, "request") == [
+        Ending(400, "invalid_request", 3), Ending(499, "client_gone", 2), Ending(429, "all_keys_cooling", 1),
+    ]  # fmt: skip
+    assert furnished.read(endings, TODAY, "attempt") == [Ending(429, "quota_day", 4), Ending(400, "rejected", 3)]
     assert furnished.read(endings, Scope(HOUR, 2), "attempt") == []
     assert furnished.read(endpoint_figures, Scope(HOUR + 3600)) == []

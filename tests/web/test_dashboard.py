@@ -1,11 +1,15 @@
 """The dashboard: what to do first, and figures that are true."""
 
+import csv
+import io
 import time
 
 from sqlalchemy import text
 
 from pool.core.quota import last_reset
+from pool.core.records import RequestRecord
 from tests.house import GEMINI_KEYS
+from tests.upstream import gemini_error
 from tests.web.test_keys_page import HTMX
 from tests.web.visitor import Page, Visitor
 
@@ -128,3 +132,37 @@ def test_older_requests_stay_where_somebody_reads_them(house):
     visitor = Visitor(house)
     older = visitor.see("/dashboard").link("Older")
     assert "look from:body" not in visitor.get(older, headers=HTMX).text
+
+
+def test_success_is_about_what_could_be_answered(house):
+    """Two answered, two the caller got wrong, one it left, one no upstream could answer."""
+    house.add_keys(GEMINI_KEYS[0])
+    for _ in range(2):
+        house.chat()
+    house.upstream.for_key(GEMINI_KEYS[0], gemini_error(400, message="Invalid value at temperature."))
+    for _ in range(2):
+        assert house.chat().status_code == 400
+    house.upstream.for_key(GEMINI_KEYS[0], gemini_error(503))
+    assert house.chat().status_code == 503
+    record = RequestRecord("left", time.time(), house.default_pool_id, None, "openai", "chat", "gemini-2.5-flash")
+    record.status, record.outcome = 499, "client_gone"
+    house.keypool.spool.write(record.line())
+    house.records()
+    visitor = Visitor(house)
+    said = visitor.see("/dashboard").text
+    assert "Requests today 6" in said
+    assert "Success today 66.7 % 1 failed · 3 their callers’ own" in said
+    assert "6 requests, 1 failed" in said
+    assert "gemini-2.5-flash 6 1 66.7 %" in visitor.see("/stat").text
+    rows = list(csv.DictReader(io.StringIO(visitor.get("/stat/models.csv").text)))
+    assert [rows[0][name] for name in ("requests", "ok", "errors", "callers' own", "ok rate")] == [
+        "6", "2", "1", "3", "0.6667",
+    ]  # fmt: skip
+
+
+def test_without_an_answerable_request_there_is_no_success_to_tell(house):
+    house.add_keys(GEMINI_KEYS[0])
+    house.upstream.for_key(GEMINI_KEYS[0], gemini_error(404, message="No such model."))
+    house.chat()
+    house.records()
+    assert "Success today – 0 failed · 1 its caller’s own" in Visitor(house).see("/dashboard").text

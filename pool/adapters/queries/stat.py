@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from pool.adapters.queries.traffic import went_wrong_by_the_caller
 from pool.adapters.tables import Key, KeyHealth, Membership, OutcomeHour, Pool, Provider, TrafficHour, UsageHour
 
 USED, EXHAUSTED = SHOWN = ("used", "exhausted")
@@ -56,17 +57,23 @@ class StatKey:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Requests of one thing (a model, an operation): how many, and how many went well."""
+    """Requests of one thing (a model, an operation): how many, and how many went well or wrong by their caller."""
 
     name: str
     requests: int
     ok: int
     tokens: int = 0
     cost_nano: int = 0
+    callers_own: int = 0
+
+    @property
+    def answerable(self) -> int:
+        """Requests that could have gone well: all but those that went wrong by their caller alone."""
+        return self.requests - self.callers_own
 
     @property
     def errors(self) -> int:
-        return self.requests - self.ok
+        return self.answerable - self.ok
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +121,21 @@ def model_figures(session: Session, scope: Scope, size: int = MOST_ROWS) -> list
     sums = [func.sum(figure) for figure in figures]
     query = select(hour.model, *sums).where(*_within(hour, scope)).group_by(hour.model)
     rows = session.execute(query.order_by(sums[0].desc(), hour.model).limit(size))
-    return [Figures(row[0], *map(int, row[1:])) for row in rows]
+    own = _callers_own_by_model(session, scope)
+    return [Figures(row[0], *map(int, row[1:]), own.get(row[0], 0)) for row in rows]
 
 
 def endpoint_figures(session: Session, scope: Scope) -> list[Figures]:
     """By operation, the busiest first."""
     hour = OutcomeHour
-    times, ok = func.sum(hour.times), func.sum(case((hour.word == "ok", hour.times), else_=0))
-    query = select(hour.operation, times, ok).where(*_within(hour, scope), hour.side == "request")
+    times, ok, own = (
+        func.sum(hour.times),
+        func.sum(case((hour.word == "ok", hour.times), else_=0)),
+        func.sum(case((and_(*went_wrong_by_the_caller()), hour.times), else_=0)),
+    )
+    query = select(hour.operation, times, ok, own).where(*_within(hour, scope), hour.side == "request")
     rows = session.execute(query.group_by(hour.operation).order_by(times.desc(), hour.operation).limit(MOST_ROWS))
-    return [Figures(row[0], int(row[1]), int(row[2])) for row in rows]
+    return [Figures(row[0], int(row[1]), int(row[2]), callers_own=int(row[3])) for row in rows]
 
 
 def endings(session: Session, scope: Scope, side: str, size: int = MOST_ROWS) -> list[Ending]:
@@ -133,6 +145,12 @@ def endings(session: Session, scope: Scope, side: str, size: int = MOST_ROWS) ->
     query = select(hour.status, hour.word, times).where(*_within(hour, scope), hour.side == side, hour.word != "ok")
     query = query.group_by(hour.status, hour.word).order_by(times.desc(), hour.status, hour.word)
     return [Ending(row[0], row[1], int(row[2])) for row in session.execute(query.limit(size))]
+
+
+def _callers_own_by_model(session: Session, scope: Scope) -> dict[str, int]:
+    hour = OutcomeHour
+    query = select(hour.model, func.sum(hour.times)).where(*_within(hour, scope), *went_wrong_by_the_caller())
+    return {model: int(times) for model, times in session.execute(query.group_by(hour.model))}
 
 
 def _within(hour: Any, scope: Scope) -> list[ColumnElement[bool]]:

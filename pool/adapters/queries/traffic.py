@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import ColumnElement, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from pool.adapters.tables import LATENCY_BUCKETS, ClientKey, Key, Pool, Request, TrafficHour
+from pool.adapters.tables import LATENCY_BUCKETS, ClientKey, Key, OutcomeHour, Pool, Request, TrafficHour
+
+CALLERS_OWN = (400, 401, 403, 404, 405, 408, 413, 415, 422, 499)
+"""Statuses of requests that no key could have made go well: their callers got them wrong, or left."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """What happened in the hour that began at `at`."""
+    """What happened in the hour that began at `at`. `errors` are those that callers had no part in."""
 
     at: int
     requests: int = 0
@@ -23,7 +26,10 @@ class Hour:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Sums over some hours. `p95_ms` is the upper edge of its bucket: None without traffic or beyond the last edge."""
+    """Sums over some hours. `p95_ms` is the upper edge of its bucket: None without traffic or beyond the last edge.
+
+    A request succeeded, is an error of ours or an upstream's, or went wrong by its caller alone (`callers_own`).
+    """
 
     requests: int
     successes: int
@@ -31,6 +37,11 @@ class Traffic:
     tokens: int
     p95_ms: int | None
     cost_nano: int = 0
+    callers_own: int = 0
+
+    @property
+    def answerable(self) -> int:
+        return self.requests - self.callers_own
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +75,23 @@ def hours_since(session: Session, since: int) -> list[Hour]:
         .group_by(hour.hour)
         .order_by(hour.hour)
     )
-    return [Hour(row[0], int(row[1]), int(row[2]), int(row[3])) for row in session.execute(query)]
+    own = _callers_own_by_hour(session, since)
+    rows = ((row[0], *map(int, row[1:])) for row in session.execute(query))
+    return [Hour(at, requests, max(0, errors - own.get(at, 0)), tokens) for at, requests, errors, tokens in rows]
+
+
+def went_wrong_by_the_caller() -> list[ColumnElement[bool]]:
+    """Which rows of `OutcomeHour` count requests that went wrong by their caller alone."""
+    hour = OutcomeHour
+    return [hour.side == "request", hour.word != "ok", hour.status.in_(CALLERS_OWN)]
+
+
+def _callers_own_by_hour(session: Session, since: int, until: int | None = None) -> dict[int, int]:
+    hour = OutcomeHour
+    query = select(hour.hour, func.sum(hour.times)).where(hour.hour >= since, *went_wrong_by_the_caller())
+    if until is not None:
+        query = query.where(hour.hour < until)
+    return {at: int(times) for at, times in session.execute(query.group_by(hour.hour))}
 
 
 def traffic_lately(session: Session, since: float) -> tuple[int, int]:
@@ -88,7 +115,8 @@ def traffic_between(session: Session, since: int, until: int) -> Traffic:
     sums = [func.coalesce(func.sum(figure), 0) for figure in figures]
     row = session.execute(select(*sums).where(hour.hour >= since, hour.hour < until)).one()
     requests, successes, errors, tokens, cost_nano, *buckets = (int(value) for value in row)
-    return Traffic(requests, successes, errors, tokens, _percentile(buckets, 0.95), cost_nano)
+    own = min(errors, sum(_callers_own_by_hour(session, since, until).values()))
+    return Traffic(requests, successes, errors - own, tokens, _percentile(buckets, 0.95), cost_nano, own)
 
 
 def recent_requests(session: Session, size: int, before: tuple[float, int] | None = None) -> list[RequestRow]:

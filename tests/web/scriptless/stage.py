@@ -24,7 +24,7 @@ UNKNOWN_KEY = "Zq8" * 12
 BINNED, SPENT, REFUSED, RESEARCH, ELSEWHERE, NAMED, OFF_FOR_GOOD, OFF_FOR_NOW, IDLE = GEMINI_KEYS
 PRO, FLASH = "gemini-2.5-pro", "gemini-2.5-flash"
 DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
-PLAIN = 55
+PLAIN = 40
 """Keys without a story: more than a page shows."""
 
 CHANGED = {"public_stats": True, "safety_preset": "google_default", "heartbeat_s": 3.0, "default_model_name": PRO,
