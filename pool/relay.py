@@ -12,7 +12,7 @@ from .choosing import Choosing, Pick
 from .core import outcomes
 from .core.calls import OPENAI, Call, Reply, StreamReader, Target, Timeouts
 from .core.catalogue import Catalogue, Client, Pool
-from .core.faults import Broken, Draining, Fault, NotYet, UpstreamError
+from .core.faults import Broken, CannotConnect, Draining, Fault, NotYet, UpstreamError
 from .core.judge import Judge, Thresholds
 from .core.keys import Key
 from .core.masking import redact
@@ -268,7 +268,7 @@ class Run:
 
     def _try(self, attempt: Attempt) -> Generator[Any, None, Any]:
         """One upstream call. Returns `Reply`, `Committed`, or the `Outcome` that sends us on."""
-        exchange = attempt.exchange = self.relay.upstream.start(self._target(attempt.pick))
+        exchange = attempt.exchange = self._start(attempt.pick)
         while not exchange.wait(self.patience_s):
             yield HEARTBEAT
         attempt.record.status = exchange.status
@@ -277,6 +277,16 @@ class Run:
         if self.call.stream:
             return (yield from self._await_content(attempt, exchange))
         return self._plain(attempt, exchange)
+
+    def _start(self, pick: Pick) -> Exchange:
+        """Ask; without the proxy where that cannot be reached and the key or its provider may go without."""
+        target = self._target(pick)
+        try:
+            return self.relay.upstream.start(target)
+        except CannotConnect:
+            if not target.proxy_url or not (pick.key.fallback_to_direct or pick.plan.provider.fallback_to_direct):
+                raise
+        return self.relay.upstream.start(replace(target, proxy_url=None))
 
     def _target(self, pick: Pick) -> Target:
         plan, settings = pick.plan, self.settings

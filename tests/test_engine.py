@@ -254,3 +254,14 @@ def test_every_attempt_says_why_this_key_and_why_not_the_others(house: House) ->
         None, {"dead": 1, "tried": 1}, {"dead": 1, "quota_day": 1, "tried": 2},
     ]  # fmt: skip
     assert {attempt["why"] for attempt in record["tries"]} == {"round_robin"}
+
+
+@pytest.mark.parametrize(("may_go_direct", "status"), [(False, 502), (True, 200)])
+def test_a_proxy_that_is_away_is_gone_around_only_where_that_is_allowed(
+    house: House, may_go_direct: bool, status: int
+) -> None:
+    (key_id,) = house.add_keys(KEYS[0])
+    key = house.keypool.catalogue.keys[key_id]
+    key.proxy_url, key.fallback_to_direct = "http://127.0.0.1:9", may_go_direct
+    quick(house)
+    assert house.chat().status_code == status

@@ -28,6 +28,7 @@ class Key:
     secret: str | None = field(default=None, repr=False)
     limits: Mapping[str, Mapping[str, int]] | None = None
     used_at: float = 0.0
+    fallback_to_direct: bool = False
 
     def available(self, now: float) -> bool:
         """May it be used at all, as far as a person and the upstream's final word go?"""
