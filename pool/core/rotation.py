@@ -274,6 +274,20 @@ class Rotation:
         """What is known against a key, by model ("" for all)."""
         return dict(self._benches.get(key_id, {}))
 
+    def member(self, key_id: int) -> Member | None:
+        """A key's place; None where it has none here."""
+        place = self._places.get(key_id)
+        return place[0].members[place[1]] if place is not None else None
+
+    def tiers(self, model: str, now: float) -> list[tuple[int, bool, int]]:
+        """(tier, are they standby, how many of them could serve `model` now), in the order they are asked."""
+        self._wake_due(now)
+        return [
+            (tier, bool(standby), group.views[group.view(model)].count)
+            for (tier, standby), group in sorted(self._groups.items(), key=lambda item: item[0])
+            if any(member is not None for member in group.members)
+        ]
+
     def choose(self, policy: str, model: str, now: float, tried: Collection[int] = ()) -> int | None:
         """The next key for `model`, never one of `tried`; None where no tier has one."""
         while self._alarms and self._alarms[0][0] <= now:

@@ -122,12 +122,14 @@ class Storm:
 
     def may_pass(self, now: float) -> bool:
         """May a new request be sent to this upstream? In a storm one at a time, as a probe."""
-        if not self.kind or self.doubted:
-            return True
-        if now < self._next_probe:
-            return False
-        self._next_probe = now + PROBE_S
-        return True
+        passes = self.would_pass(now)
+        if passes and self.open:
+            self._next_probe = now + PROBE_S
+        return passes
+
+    def would_pass(self, now: float) -> bool:
+        """The same, asked by who sends nothing."""
+        return not self.open or now >= self._next_probe
 
     def gave_up(self, now: float) -> None:
         """A probe ended without telling anything: the next one may go at once."""

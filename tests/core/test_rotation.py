@@ -409,6 +409,17 @@ def test_choosing_among_a_hundred_thousand_keys_is_quick(crowd, policy):
     assert sorted(took)[int(len(took) * 0.99)] < 200e-6
 
 
+def test_tiers_are_told_in_the_order_they_are_asked():
+    rotation = Rotation([Member(1, 5), Member(2, 0), Member(3, 1, tier=2), Member(4, 1), Member(5, 1, tier=7)])
+    rotation.bench(1, "quota_minute", NOW + 10, "m")
+    rotation.remove(5)
+    assert rotation.tiers("m", NOW) == [(0, False, 1), (0, True, 1), (2, False, 1)]
+    assert rotation.tiers("other", NOW) == [(0, False, 2), (0, True, 1), (2, False, 1)]
+    assert rotation.tiers("m", NOW + 10) == rotation.tiers("other", NOW + 10)
+    assert rotation.member(1) == Member(1, 5)
+    assert rotation.member(5) is None
+
+
 def test_being_exhausted_costs_a_look_at_the_keys_only_once():
     rotation = rotation_of(50_000)
     for key_id in range(1, 50_001):
