@@ -6,6 +6,7 @@ from sqlalchemy import text
 
 from pool.core.state import Word
 from tests.house import GEMINI_KEYS, OPENAI_KEYS
+from tests.upstream import gemini_error
 from tests.web.visitor import Page, Visitor
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}'
@@ -83,6 +84,36 @@ def test_search_finds_the_end_of_a_key_and_its_words_and_takes_percent_signs_as_
         answer = visitor.press(page, "Search", q=asked)
         assert keys_of(Page(answer.text)) == [hint((GEMINI_KEYS[0], other)[secret])], asked
     assert "No key matches." in visitor.press(page, "Search", q="1%m").text
+
+
+def test_project_tags_and_the_weight_in_each_pool_are_shown_and_found(house):
+    pool_id, _ = house.keypool.inventory.create_pool("research")
+    house.add_keys(GEMINI_KEYS[0], project="lab-7", tags=("paid", "欧洲"), weight=5)
+    house.add_keys(GEMINI_KEYS[0], pool_id=pool_id, weight=0)
+    house.add_keys(GEMINI_KEYS[1])
+    visitor = Visitor(house)
+    page = visitor.see("/keys")
+    assert "project lab-7 paid 欧洲 Healthy default weight 5 research standby" in page.text
+    assert "gemini Healthy default weight 1" in page.text
+    for asked in ("lab-7", "paid", "欧洲"):
+        found = Page(visitor.press(page, "Search", q=asked).text)
+        assert [node.get("id") for node in found.all("tr") if node.get("id")] == ["key-1"], asked
+
+
+def test_a_long_project_or_tag_is_words_too(house):
+    house.add_keys(GEMINI_KEYS[0], project=HOSTILE, tags=(HOSTILE,))
+    html = Visitor(house).get("/keys").text
+    assert "<script>alert" not in html
+    assert Page(html).text.count(HOSTILE) == 2
+
+
+def test_what_callers_got_wrong_is_no_failure_of_the_key(house):
+    house.add_keys(GEMINI_KEYS[0])
+    house.chat()
+    house.upstream.for_key(GEMINI_KEYS[0], gemini_error(400, message="Invalid value at temperature."))
+    house.chat()
+    house.records()
+    assert "2 100 % ok" in Visitor(house).see("/keys").text
 
 
 def test_paging_goes_on_after_the_last_key_shown(house):

@@ -44,6 +44,21 @@ def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays(house):
     assert fragment.text.strip().startswith('<form id="new-pool"')
 
 
+def test_the_list_says_what_each_pool_is_for_and_where_its_requests_go_on(house):
+    words = "Paid keys of the laboratory, by weight; ask Ann before you add one"
+    house.keypool.inventory.create_pool("research", description=words, fallback_pool_id=house.default_pool_id)
+    visitor = Visitor(house)
+    page = visitor.see("/pools")
+    (row,) = (node for node in page.all("tr") if node.get("id") == "pool-2")
+    (told,) = (node for node in row.walk() if node.text == words and node.tag == "span")
+    assert "clip" not in told.get("class")
+    fallback = next(node for node in row.walk() if node.get("data-label") == "Fallback pool")
+    assert fallback.text == "default"
+    assert page.link("default") == "/pools/1"
+    assert "Fallback pool: default" in visitor.see("/pools/2").text
+    assert "Fallback pool" not in visitor.see("/pools/1").text
+
+
 def test_the_default_pool_keeps_its_name_and_cannot_be_deleted(house):
     visitor = Visitor(house)
     page = visitor.see("/pools/1")

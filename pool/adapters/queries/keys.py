@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, String, and_, cast, exists, func, not_, or_, select
 from sqlalchemy.orm import Session
 
 from pool.adapters.tables import Key, KeyHealth, Membership, Pool, Provider
+
+_Seat = tuple[int, str, int]
+"""A key's place in a pool: the pool's id and name, the key's weight there."""
 
 HEALTHY, COOLING, DISABLED, DEAD = STANDINGS = ("healthy", "cooling", "disabled", "dead")
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key as a list shows it: never its secret."""
+    """A key as a list shows it: never its secret. `weights` are those in its pools, in their order."""
 
     id: int
     public_id: str
@@ -40,6 +43,14 @@ class KeyRow:
     tokens: int
     checked_at: float | None
     cost_nano: int = 0
+    project: str = ""
+    tags: tuple[str, ...] = ()
+    weights: tuple[int, ...] = ()
+
+    @property
+    def seats(self) -> list[tuple[str, int]]:
+        """Each pool with the weight of the key there."""
+        return list(zip(self.pools, self.weights, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,8 @@ def key_page(
         seat = select(Membership.key_id).where(Membership.pool_id == pool_id, Membership.removed_at.is_(None))
         query = query.where(Key.id.in_(seat))
     if search:
-        columns = (Key.hint_prefix, Key.hint_suffix, Key.name, Key.note, Key.email, Key.last_error)
+        own = (Key.hint_prefix, Key.hint_suffix, Key.name, Key.note, Key.email, Key.last_error, Key.project)
+        columns = [*own, cast(Key.tags, String)]
         query = query.where(or_(*(column.icontains(search, autoescape=True) for column in columns)))
     if standing in STANDINGS:
         query = query.where(_stands(standing, now))
@@ -90,7 +102,7 @@ def seats_of(session: Session, key_ids: Sequence[int]) -> dict[int, list[int]]:
     seats: dict[int, list[int]] = {}
     for at in range(0, len(key_ids), 500):
         for key_id, pools in _pools_of(session, list(key_ids[at : at + 500])).items():
-            seats[key_id] = [pool_id for pool_id, _ in pools]
+            seats[key_id] = [pool_id for pool_id, _, _ in pools]
     return seats
 
 
@@ -117,8 +129,8 @@ def known_keys(session: Session, fingerprints: Sequence[bytes], pool_id: int) ->
         seats = _pools_of(session, [row[0] for row in rows])
         for key_id, slug, print_, deleted_at in rows:
             pools = seats.get(key_id, [])
-            names = tuple(name for _, name in pools)
-            here = any(seat_id == pool_id for seat_id, _ in pools)
+            names = tuple(name for _, name, _ in pools)
+            here = any(seat_id == pool_id for seat_id, _, _ in pools)
             found.append(KnownKey(slug, print_, deleted_at is not None, names, here))
     return found
 
@@ -143,28 +155,31 @@ def _rows() -> Select[*tuple[Any, ...]]:
         Key.id, Key.public_id, Provider.slug, Key.hint_prefix, Key.hint_suffix, Key.name, Key.note, Key.disabled_at,
         Key.disabled_until, Key.dead_at, Key.dead_reason, Key.requests, Key.successes, Key.errors, Key.last_used_at,
         Key.last_error, Key.origin, Key.created_at, Key.email, Key.tokens,
-        Key.checked_at, Key.cost_nano,
+        Key.checked_at, Key.cost_nano, Key.project, Key.tags,
     ).join(Provider)  # fmt: skip
 
 
 def _with_pools(session: Session, rows: list[Any]) -> list[KeyRow]:
     pools = _pools_of(session, [row[0] for row in rows])
-    return [
-        KeyRow(row[0], row[1], row[2], f"{row[3]}...{row[4]}" if row[3] else "***", row[5], row[6],
-               tuple(name for _, name in pools.get(row[0], ())), *row[7:])
-        for row in rows
-    ]  # fmt: skip
+    return [_key(row, pools.get(row[0], [])) for row in rows]
 
 
-def _pools_of(session: Session, key_ids: list[int]) -> dict[int, list[tuple[int, str]]]:
-    """(pool id, its name) of every pool a key is in."""
-    pools: dict[int, list[tuple[int, str]]] = {}
+def _key(row: Any, seats: list[_Seat]) -> KeyRow:
+    hint, tags = f"{row[3]}...{row[4]}" if row[3] else "***", tuple(row[-1] or ())
+    names, weights = tuple(name for _, name, _ in seats), tuple(weight for _, _, weight in seats)
+    fields = (*row[:3], hint, row[5], row[6], names, *row[7:-1], tags, weights)
+    return KeyRow(*fields)
+
+
+def _pools_of(session: Session, key_ids: list[int]) -> dict[int, list[_Seat]]:
+    """Every pool a key is in."""
+    pools: dict[int, list[_Seat]] = {}
     seats = (
-        select(Membership.key_id, Pool.id, Pool.name)
+        select(Membership.key_id, Pool.id, Pool.name, Membership.weight)
         .join(Pool, Pool.id == Membership.pool_id)
         .where(Membership.key_id.in_(key_ids), Membership.removed_at.is_(None))
         .order_by(Pool.id)
     )
-    for key_id, pool_id, name in session.execute(seats):
-        pools.setdefault(key_id, []).append((pool_id, name))
+    for key_id, pool_id, name, weight in session.execute(seats):
+        pools.setdefault(key_id, []).append((pool_id, name, weight))
     return pools

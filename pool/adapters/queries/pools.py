@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from pool.adapters.tables import ClientKey, Key, Membership, Pool
 
 
 @dataclass(frozen=True, slots=True)
 class PoolRow:
-    """A pool as pages show it. `policy` empty means: as the settings say."""
+    """A pool as pages show it. `policy` empty means: as the settings say; `fallback` empty: there is none."""
 
     id: int
     name: str
@@ -26,6 +26,8 @@ class PoolRow:
     previous_auth_until: float
     created_at: float
     keys: int
+    fallback_id: int | None = None
+    fallback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +77,18 @@ def _pools() -> Select[*tuple[Any, ...]]:
         .where(Membership.pool_id == Pool.id, Membership.removed_at.is_(None), Key.deleted_at.is_(None))
         .scalar_subquery()
     )
+    fallback = aliased(Pool)
     return select(
         Pool.id, Pool.name, Pool.description, Pool.enabled, Pool.is_default, Pool.policy, Pool.allowed_models,
-        Pool.auth_hint, Pool.previous_auth_until, Pool.created_at, seated,
-    )  # fmt: skip
+        Pool.auth_hint, Pool.previous_auth_until, Pool.created_at, seated, fallback.id, fallback.name,
+    ).outerjoin(fallback, fallback.id == Pool.fallback_pool_id)  # fmt: skip
 
 
 def _pool(row: Any) -> PoolRow:
     return PoolRow(
         id=row[0], name=row[1], description=row[2], enabled=row[3], is_default=row[4], policy=row[5] or "",
         allowed_models=tuple(row[6] or ()), auth_hint=row[7], previous_auth_until=row[8] or 0.0, created_at=row[9],
-        keys=row[10],
+        keys=row[10], fallback_id=row[11], fallback=row[12] or "",
     )  # fmt: skip
 
 

@@ -122,7 +122,7 @@ def model_figures(session: Session, scope: Scope, size: int = MOST_ROWS) -> list
     query = select(hour.model, *sums).where(*_within(hour, scope)).group_by(hour.model)
     rows = session.execute(query.order_by(sums[0].desc(), hour.model).limit(size))
     own = _callers_own_by_model(session, scope)
-    return [Figures(row[0], *map(int, row[1:]), own.get(row[0], 0)) for row in rows]
+    return [Figures(*(row[0], *map(int, row[1:]), own.get(row[0], 0))) for row in rows]
 
 
 def endpoint_figures(session: Session, scope: Scope) -> list[Figures]:
