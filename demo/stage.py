@@ -35,6 +35,9 @@ LOG = FOLDER / "keypool.log"
 PASSWORD = "keypool-demo"
 """Known to everybody, which is right here: the demo has nothing to guard, and only this machine can reach it."""
 
+CONFIG = {"SESSION_COOKIE_NAME": "keypool-demo"}
+"""Ports share cookies: under the usual name, signing in here would sign out of the Keypool at work on this machine."""
+
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 READY_S = 30.0
 STOP_S = 3.0
@@ -150,7 +153,7 @@ def _set_stage(variables: dict[str, str], now: float) -> Placed:
 @contextmanager
 def _keypool(variables: dict[str, str], port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Keypool under gunicorn, as `make run` starts it, until the block ends."""
-    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "app:create_app()"]
+    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", f"app:create_app({CONFIG})"]
     with LOG.open("ab") as log:
         # In a session of its own: Ctrl-C comes to this process alone, which then ends the rest in order.
         server = subprocess.Popen(

@@ -131,6 +131,7 @@ def test_the_demo_plays_by_itself_and_ends_at_once(demo: Demo, real_upstream: Sc
         dashboard = browser.get(f"{demo.url}/dashboard", timeout=10)
         assert dashboard.url.endswith("/dashboard")
         assert "gemini-2.5-flash" in Page(dashboard.text).text
+        assert [cookie.name for cookie in browser.cookies] == ["keypool-demo"]
 
     live = "SELECT count(*) FROM requests WHERE outcome = 'ok' AND request_id NOT LIKE 'demo-%'"
     deadline = time.monotonic() + 15

@@ -31,6 +31,9 @@ from pool.core.state import take
 from pool.web.here import audit, caller_ip, keypool, now, read, write
 from pool.web.origin import own_path, refuse_foreign
 
+COOKIE = "keypool"
+"""Unless Flask's SESSION_COOKIE_NAME is set: browsers give a host's cookies to each of its ports."""
+
 ABSOLUTE_S = 30 * 86_400.0
 IDLE_S = 7 * 86_400.0
 TOUCH_S = 60.0
@@ -66,7 +69,8 @@ class Cookies(SecureCookieSessionInterface):
     """The session cookie: over https Secure and bound to this host by its name, over http as good as it gets."""
 
     def get_cookie_name(self, app: Flask) -> str:
-        return "__Host-keypool" if request.is_secure else "keypool"
+        name = app.config["SESSION_COOKIE_NAME"]
+        return f"__Host-{name}" if request.is_secure else name
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure
@@ -79,6 +83,8 @@ def mount(app: Flask) -> None:
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=ABSOLUTE_S,
     )
+    if app.config["SESSION_COOKIE_NAME"] == app.default_config["SESSION_COOKIE_NAME"]:
+        app.config["SESSION_COOKIE_NAME"] = COOKIE
     app.session_interface = Cookies()
     manager = LoginManager(app)
     # It would end sessions of people whose address changes, and trust a header anybody can write.

@@ -112,6 +112,17 @@ def test_the_cookie_is_bound_and_secure_over_https(house):
     assert "remember_token" not in plain_cookie + secure_cookie
 
 
+def test_two_apps_on_one_host_keep_their_cookies_apart(house):
+    house.app.config["SESSION_COOKIE_NAME"] = "keypool-demo"
+    visitor = Visitor(house, signed_in=False)
+    visitor.client.set_cookie("keypool", "of-the-other-app")
+    visitor.post("/login", password=PASSWORD)
+    assert visitor.get("/keys").status_code == 200
+    assert visitor.client.get_cookie("keypool").value == "of-the-other-app"
+    secure = visitor.client.post("/login", data={"password": PASSWORD}, base_url="https://pool.example")
+    assert secure.headers["Set-Cookie"].startswith("__Host-keypool-demo=")
+
+
 def test_five_attempts_a_minute_from_one_address_then_not_even_the_right_password(house):
     visitor = Visitor(house, signed_in=False)
     now = time.time()

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pool.adapters import queries
+from pool.web.login import COOKIE
 from tests.house import House
 from tests.web.document import Document, Form, Node, encoded
 
@@ -59,7 +60,7 @@ class Visitor:
     def twin(self) -> Visitor:
         """The same browser again, with cookies of its own to change."""
         twin = Visitor(self.house, signed_in=False)
-        for name in ("keypool", "theme", "language"):
+        for name in (COOKIE, "theme", "language"):
             cookie = self.client.get_cookie(name)
             if cookie is not None:
                 twin.client.set_cookie(name, cookie.value)
