@@ -72,6 +72,7 @@ class Keypool:
     relay: Relay
     models: ModelList
     checker: Checker
+    admission: Admission
     proxy: Proxy
     spool: Spool
     recorder: Recorder
@@ -187,6 +188,7 @@ def _assemble(boot: Environment) -> Keypool:
         relay=relay,
         models=models,
         checker=checker,
+        admission=admission,
         proxy=Proxy(access, relay, models, admission, settings, time.time),
         spool=spool,
         recorder=recorder,
@@ -245,6 +247,9 @@ def _chores(
     def forget() -> None:
         recorder.prune(time.time() - settings().usage_retention_days * 86_400)
 
+    def forget_secrets() -> None:
+        database.write(queries.forget_stale, time.time())
+
     holder = secrets.token_hex(8)
     return Chores(
         [
@@ -252,6 +257,7 @@ def _chores(
             Chore("journal into the database", DRAIN_S, recorder.drain, at_end=True),
             Chore("tidy the journal", 60.0, recorder.tidy),
             Chore("forget old requests", 3600.0, forget, alone=True),
+            Chore("forget answers and drafts", 60.0, forget_secrets, alone=True),
             Chore("look again at keys that were given up", EVERY_S, recovery.look, alone=True),
             Chore("planner statistics", 3600.0, database.optimize, alone=True),
         ],

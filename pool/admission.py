@@ -60,18 +60,10 @@ class Admission:
 
         Raises `Fault` 429 that names the limit. A call under limits of tokens or cost becomes `metered`.
         """
-        of_client = caller.client.limits if caller.client else None
-        of_pool = caller.pool.limits
-        if not of_client and not of_pool:
+        now = self._clock()
+        bounds = self.bounds(call, caller, now)
+        if not bounds:
             return None
-        now, reset = self._clock(), self._settings().quota_reset
-        model = caller.pool.aliases.get(call.model, call.model)
-        expected = self._expected(call, model, [*of_pool, *(of_client or ())])
-        bounds: list[Bound] = []
-        if caller.client and of_client:
-            bounds += holder_bounds(f"c{caller.client.id}", of_client, expected, now, reset)
-        if of_pool:
-            bounds += holder_bounds(f"p{caller.pool.id}", of_pool, expected, now, reset)
         answer = self._state.admit([bounds], now)
         if isinstance(answer, Refused):
             number = answer.bounds[0]
@@ -80,6 +72,22 @@ class Admission:
             raise fault
         call.metered = any(measure(bound) in (TOKENS, COST) for bound in bounds)
         return Entry(self._state, self._price, bounds, answer.at, limit_headers(bounds, answer.left, now))
+
+    def bounds(self, call: Call, caller: Caller, now: float) -> list[Bound]:
+        """What a request must fit under: the limits of its client key, then those of its pool."""
+        of_client = caller.client.limits if caller.client else None
+        of_pool = caller.pool.limits
+        if not of_client and not of_pool:
+            return []
+        reset = self._settings().quota_reset
+        model = caller.pool.aliases.get(call.model, call.model)
+        expected = self._expected(call, model, [*of_pool, *(of_client or ())])
+        bounds: list[Bound] = []
+        if caller.client and of_client:
+            bounds += holder_bounds(f"c{caller.client.id}", of_client, expected, now, reset)
+        if of_pool:
+            bounds += holder_bounds(f"p{caller.pool.id}", of_pool, expected, now, reset)
+        return bounds
 
     def _expected(self, call: Call, model: str, limits: Sequence[str]) -> Spending:
         """The prompt's estimate and as much output as was asked for; reckoned only where a limit needs it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .core.calls import NO_USAGE, Ask, Call, Codec, Usage
-from .core.catalogue import LIMITED
+from .core.catalogue import LIMITED, Pool
 from .core.dialects import ConversionSettings, codec_for
 from .core.exhaustion import in_a_storm, no_keys, nothing_left
 from .core.faults import Fault
@@ -89,7 +89,7 @@ class Choosing:
             raise last_fault or Fault(503, "max_attempts", "Too many keys failed.", retry_after_s=1)
         now = relay.clock()
         plans = self._usable(relay.catalogue.candidates(self._pool.id))
-        policy = self._caller.policy or self._pool.policy or settings.rotation_strategy
+        policy, _ = policy_of(self._caller, self._pool, settings)
         rotations = [relay.catalogue.rotations[self._pool.id][plan.provider.slug] for plan in plans]
         storm = ""
         for plan, rotation in zip(plans, rotations, strict=True):
@@ -187,14 +187,20 @@ class Choosing:
     def _new_plan(self, provider: Provider, model: str) -> Plan | None:
         """None where the caller's dialect cannot be carried to the provider. Raises `Fault` (400)."""
         call = self._call
-        provider = provider.speaking(call.dialect)
-        codec = codec_for(call.dialect, provider.dialect, call.operation, settings=conversion(self._settings))
+        provider, codec = self._met(provider)
         if codec is None:
             return None
         ask = codec.ask(call, model)
         accept = "text/event-stream" if call.stream else "application/json"
         headers = (*ask.headers, *call.headers, ("Accept", accept), ("User-Agent", self._relay.user_agent))
         return Plan(provider, model, codec, ask, provider.url(ask), headers)
+
+    def _met(self, provider: Provider) -> tuple[Provider, Codec | None]:
+        """A provider as this call meets it, and how the call travels there; None where it cannot."""
+        call = self._call
+        provider = provider.speaking(call.dialect)
+        codec = codec_for(call.dialect, provider.dialect, call.operation, settings=conversion(self._settings))
+        return provider, codec
 
     def _pick(self, plan: Plan, rotation: Rotation, policy: str, now: float) -> Pick | None:
         """The next key of a rotation that has room for this request."""
@@ -271,6 +277,13 @@ class Choosing:
         if last_fault and any(rotation.ready(model, now) > self._limited for rotation in rotations):
             return last_fault
         return nothing_left(rotations, model, now, self._limited, self._room_at)
+
+
+def policy_of(caller: Caller, pool: Pool, settings: Settings) -> tuple[str, str]:
+    """How the next key is chosen, and who says so: request, pool or setting."""
+    if caller.policy:
+        return caller.policy, "request"
+    return (pool.policy, "pool") if pool.policy else (settings.rotation_strategy, "setting")
 
 
 def conversion(settings: Settings) -> ConversionSettings:

@@ -8,10 +8,10 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Any
 from urllib.parse import parse_qsl
 
-from pool.core.calls import GEMINI, OPENAI
 from pool.core.catalogue import Catalogue, Credential
 from pool.core.faults import Fault
 from pool.core.providers import Provider
+from pool.permitting import check_standing, unauthenticated
 from pool.relay import Caller
 from pool.settings import Settings
 
@@ -94,15 +94,7 @@ class Access:
         client = credential.client
         if credential.until <= now:
             raise unauthenticated(dialect, True)
-        if client is not None and (
-            client.revoked_at is not None or (client.expires_at is not None and client.expires_at <= now)
-        ):
-            raise unauthenticated(dialect, True)
-        pool = self._catalogue.pools.get(credential.pool_id)
-        if pool is None:
-            raise unauthenticated(dialect, True)
-        if not pool.enabled:
-            raise Fault(403, "pool_disabled", "This pool is switched off.", type="permission_error")
+        pool = check_standing(self._catalogue.pools.get(credential.pool_id), client, now, dialect)
         ip = environ.get("REMOTE_ADDR", "")
         if client is not None and client.allowed_ips and not within(ip, client.allowed_ips):
             message = f"This client key may not be used from {ip}."
@@ -132,15 +124,3 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
 def provider_of(token: str) -> str | None:
     """The provider an upstream key belongs to by its shape; None for our own shapes and unknown ones."""
     return next((slug for prefix, slug in _OWN_KEYS if token.startswith(prefix)), None)
-
-
-def unauthenticated(dialect: str, presented_one: bool) -> Fault:
-    """401 in the route's own dialect (Gemini: UNAUTHENTICATED, reason API_KEY_INVALID)."""
-    message = (
-        "The client key is not known here, or no longer valid."
-        if presented_one
-        else "No client key. Send one as `Authorization: Bearer …`, `x-goog-api-key` or `?key=`."
-    )
-    code = "api_key_invalid" if dialect == GEMINI else "invalid_api_key"
-    assert dialect in (GEMINI, OPENAI)
-    return Fault(401, code, message, type="invalid_request_error", retryable=False)

@@ -11,11 +11,10 @@ from typing import Any
 
 from pool.admission import Admission, Entry
 from pool.core.calls import GEMINI, NO_USAGE, OPENAI, Call
-from pool.core.catalogue import allows
 from pool.core.dialects import render_fault, render_stream_fault
 from pool.core.faults import Fault
-from pool.core.rotation import POLICIES, canonical_policy
 from pool.models import ModelList
+from pool.permitting import check_model, named_model, named_policy
 from pool.relay import Answer, Caller, Relay
 from pool.settings import Settings
 from pool.streaming import HEARTBEAT
@@ -134,7 +133,7 @@ class Proxy:
         if found.operation == "completed":
             return Answer(200, _JSON, b'{"success":true,"message":"Chat completed"}')
         call = self._call(found, environ, request_id, dialect, body)
-        self._permit(call.model, caller)
+        check_model(call.model, caller)
         if own:
             relay = self._relay.with_key(*own, caller.pool.id)
             return _watched(environ, lambda: relay.answer(call, caller))
@@ -160,7 +159,7 @@ class Proxy:
         model, stream = found.model.removeprefix("models/"), found.operation in _STREAMING
         if found.operation in _WITH_PAYLOAD:
             payload = parse_object(body)
-            model = self._named_model(payload)
+            model = named_model(payload, self._settings())
             stream = found.operation == "chat" and _flag(payload, "stream")
         elif body[:1] not in (b"{", b" ", b"\n", b"\r", b"\t", b"\xef", b"["):
             parse_object(body)
@@ -182,24 +181,6 @@ class Proxy:
             found.version if dialect == GEMINI else None,
             created=int(self._clock()),
         )
-
-    def _named_model(self, payload: Mapping[str, Any]) -> str:
-        model = payload.get("model")
-        if model is None and self._settings().unknown_model_policy == "default":
-            return self._settings().default_model_name
-        if model is None or model == "":
-            raise Fault(400, "missing_required_parameter", "You must provide a model parameter.", param="model")
-        if not isinstance(model, str):
-            raise Fault(400, "invalid_type", "`model` must be a string.", param="model")
-        return model
-
-    def _permit(self, model: str, caller: Caller) -> None:
-        """Allow-lists of the pool and of the client key, before and after the pool's aliases."""
-        names = {model, caller.pool.aliases.get(model, model)}
-        if not any(caller.pool.allows(name) for name in names):
-            raise _not_allowed_model(model, "pool")
-        if caller.client and not any(allows(caller.client.allowed_models, name) for name in names):
-            raise _not_allowed_model(model, "client key")
 
 
 class _NotAllowed(Fault):
@@ -223,13 +204,7 @@ def _policy(environ: Mapping[str, Any]) -> str | None:
     name = environ.get("HTTP_X_POOL_STRATEGY")
     if not name and "strategy=" in environ.get("QUERY_STRING", ""):
         name = dict(without_credentials(environ["QUERY_STRING"])).get("strategy")
-    if not name:
-        return None
-    policy = canonical_policy(name)
-    if policy is None:
-        message = f"Unknown strategy. Use one of {', '.join(POLICIES)}."
-        raise Fault(400, "unknown_strategy", message, param="strategy", details={"strategies": list(POLICIES)})
-    return policy
+    return named_policy(name) if name else None
 
 
 def _page(environ: Mapping[str, Any]) -> dict[str, str]:
@@ -243,11 +218,6 @@ def _flag(payload: Mapping[str, Any], name: str) -> bool:
     if not isinstance(value, bool):
         raise Fault(400, "invalid_type", f"`{name}` must be true or false.", param=name)
     return value
-
-
-def _not_allowed_model(model: str, whose: str) -> Fault:
-    message = f"The model {model!r} is not among those this {whose} may use."
-    return Fault(403, "model_not_allowed", message, type="permission_error", param="model", retryable=False)
 
 
 def _watched(environ: Mapping[str, Any], serve: Callable[[], Answer]) -> Answer:
