@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import gevent
-from flask import current_app, request
+from flask import current_app, g, request
 
 from pool.adapters import queries
 
@@ -53,7 +53,7 @@ def audit(
         queries.add_to_trail,
         at=now(),
         who="admin",
-        via="session",
+        via=g.get("via", "session"),
         ip=caller_ip(),
         action=action,
         object=thing,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import secrets
-from math import ceil
 from typing import Any
 
 from flask import (
     Blueprint,
     Flask,
-    Request,
     Response,
     flash,
     jsonify,
@@ -28,6 +25,7 @@ from flask_login import LoginManager, current_user, login_user, logout_user
 
 from pool.adapters import queries
 from pool.core.state import take
+from pool.web.guessing import PER_MINUTE_S, right, throttled
 from pool.web.here import audit, caller_ip, keypool, now, read, write
 from pool.web.origin import own_path, refuse_foreign
 
@@ -40,7 +38,6 @@ TOUCH_S = 60.0
 """How stale `last_seen_at` may be: not every page is a write."""
 
 ELEVATED_S = 600.0
-PER_IP, PER_MINUTE_S, GLOBAL = 5, 60.0, 30
 ELEVATIONS = 10
 
 log = logging.getLogger(__name__)
@@ -89,7 +86,7 @@ def mount(app: Flask) -> None:
     manager = LoginManager(app)
     # It would end sessions of people whose address changes, and trust a header anybody can write.
     manager.session_protection = None
-    manager.user_loader(_load)
+    manager.user_loader(session_of)
     app.register_blueprint(login)
 
 
@@ -106,7 +103,7 @@ def elevated() -> bool:
 def elevate(password: str) -> bool:
     """Type the password again: for ten minutes secrets may be seen. False where it is wrong, or tried too often."""
     grant = take(keypool().state, f"elevate:{current_user.session_id}", ELEVATIONS, PER_MINUTE_S, now())
-    if not grant.allowed or not _right(password):
+    if not grant.allowed or not right(password):
         return False
     current_user.elevated_until = now() + ELEVATED_S
     write(queries.elevate_session, current_user.session_id, current_user.elevated_until)
@@ -138,10 +135,10 @@ def form() -> Response:
 def sign_in() -> Response:
     if signed_in():  # a live session is never throttled
         return _onward()
-    wait_s = _throttled(request)
+    wait_s = throttled()
     if wait_s:
         return _refused(_("Too many attempts. Wait a moment, then try again."), 429, wait_s)
-    if not _right(request.form.get("password", "")):
+    if not right(request.form.get("password", "")):
         log.warning("a wrong password from %s", caller_ip())
         return _refused(_("That is not the password."), 422)
     token = secrets.token_urlsafe(32)
@@ -176,7 +173,8 @@ def _end() -> None:
     cookie.clear()
 
 
-def _load(token: str) -> Admin | None:
+def session_of(token: str) -> Admin | None:
+    """Whose live session a token is; None where it is nobody's. A session that is used is not idle."""
     at = now()
     row = read(queries.live_session, keypool().vault.digest(token), at, IDLE_S)
     if row is None:
@@ -184,33 +182,6 @@ def _load(token: str) -> Admin | None:
     if at - row.last_seen_at > TOUCH_S:
         write(queries.touch_session, row.id, at)
     return Admin(token, row)
-
-
-def _right(password: str) -> bool:
-    """Is it the password? A hash is made in any case, away from the hub."""
-    stored = read(queries.meta, "password") or ""
-    return bool(password) and keypool().passwords.verify(password, stored)
-
-
-def _throttled(asked: Request) -> int:
-    """Seconds to wait before another attempt; 0 lets this one through and counts it."""
-    state, at = keypool().state, now()
-    for bucket, limit in ((f"login:{network(asked.remote_addr or '')}", PER_IP), ("login", GLOBAL)):
-        grant = take(state, bucket, limit, PER_MINUTE_S, at)
-        if not grant.allowed:
-            return max(1, ceil(grant.resets_at - at))
-    return 0
-
-
-def network(address: str) -> str:
-    """What one visitor can be told apart by: an IPv4 address, or the /64 an IPv6 address is in."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 4:
-        return address
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def _refused(error: str, status: int, wait_s: int = 0) -> Response:

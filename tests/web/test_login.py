@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from pool.core.state import take
+from pool.web.guessing import network
 from tests.house import PASSWORD
 from tests.web.visitor import Page, Visitor, rows_of
 
@@ -161,8 +162,6 @@ def test_a_live_session_is_never_throttled(house):
 
 
 def test_an_ipv6_visitor_is_known_by_the_network():
-    from pool.web.login import network
-
     assert network("2001:db8:1:2:3:4:5:6") == network("2001:db8:1:2::9") != network("2001:db8:1:3::9")
     assert network("192.0.2.7") == "192.0.2.7"
 
