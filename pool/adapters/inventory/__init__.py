@@ -180,19 +180,25 @@ class Inventory:
         self.refresh()
         return count
 
-    def create_pool(self, name: str, **fields: Any) -> tuple[int, str]:
-        """A new pool: its id and its auth key."""
-        made = self._database.write(pools.create_pool, self._vault, name, fields, self._clock())
+    # `form` is the one-time token of the form that asks. A second time it raises `AnsweredBefore`, and for ten minutes
+    # `queries.answer` has what the first one was answered, sealed: the lines named in each docstring.
+
+    def create_pool(self, name: str, *, form: str = "", **fields: Any) -> tuple[int, str]:
+        """A new pool: its id and its auth key. Raises `NameTaken`. The answer: its id."""
+        made = self._database.write(pools.create_pool, self._vault, name, fields, self._clock(), form)
         self.refresh()
         return made
 
     def update_pool(self, pool_id: int, **fields: Any) -> None:
+        """Change columns of a pool. Raises `NameTaken`."""
         self._database.write(pools.update_pool, pool_id, fields, self._clock())
         self.refresh()
 
-    def regenerate_auth(self, pool_id: int, grace_s: float = 0.0) -> str:
-        """A new auth key for a pool; the old one works on for `grace_s` seconds."""
-        token = self._database.write(pools.regenerate_auth, self._vault, pool_id, grace_s, self._clock())
+    def regenerate_auth(self, pool_id: int, grace_s: float = 0.0, *, form: str = "") -> str:
+        """A new auth key for a pool; the old one works on for `grace_s` seconds, and so do those before it that have
+        a grace left. Without a grace all of them end. The answer: the new key, and until when the old one works or 0.
+        """
+        token = self._database.write(pools.regenerate_auth, self._vault, pool_id, grace_s, self._clock(), form)
         self.refresh()
         return token
 
@@ -205,10 +211,15 @@ class Inventory:
         self._database.write(pools.delete_pool, pool_id, self._clock())
         self.refresh()
 
-    def create_client(self, name: str, pool_id: int, **fields: Any) -> tuple[int, str]:
-        """A new user key: its id and the key itself, which is stored nowhere."""
-        token = "sk-" + token_hex(24)
-        client_id = self._database.write(pools.create_client, self._vault, token, name, pool_id, fields, self._clock())
+    def create_client(self, name: str, pool_id: int, *, form: str = "", **fields: Any) -> tuple[int, str]:
+        """A new user key: its id and the key itself, which is stored nowhere but in the answer: these two.
+
+        Raises `NameTaken` where one that is not revoked has the name.
+        """
+        token, now = "sk-" + token_hex(24), self._clock()
+        client_id = self._database.write(
+            pools.create_client, self._vault, token, name, pool_id, fields, now, form
+        )  # fmt: skip
         self.refresh()
         return client_id, token
 

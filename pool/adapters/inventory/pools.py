@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 
 from pool.adapters import tables
 from pool.adapters.database import next_revision
+from pool.adapters.queries import answers
 from pool.adapters.vault import Vault
 from pool.core.masking import mask
 from pool.core.providers import PROVIDERS
+from pool.core.twice import AnsweredBefore, NameTaken
 
 from . import keys
 from .reading import default_pool
@@ -44,24 +46,37 @@ def _new_pool(session: Session, vault: Vault, name: str, fields: dict[str, Any],
     return pool.id, token
 
 
-def create_pool(session: Session, vault: Vault, name: str, fields: dict[str, Any], now: float) -> tuple[int, str]:
-    next_revision(session)
-    return _new_pool(session, vault, name, fields, now)
+def create_pool(
+    session: Session, vault: Vault, name: str, fields: dict[str, Any], now: float, form: str = ""
+) -> tuple[int, str]:
+    _begin(session, form, now)
+    _free_name(session, name)
+    pool_id, token = _new_pool(session, vault, name, fields, now)
+    _answer(session, vault, form, (pool_id,), now)
+    return pool_id, token
 
 
 def update_pool(session: Session, pool_id: int, fields: dict[str, Any], now: float) -> None:
     next_revision(session)
+    if "name" in fields:
+        _free_name(session, fields["name"], pool_id)
     session.execute(update(tables.Pool).where(tables.Pool.id == pool_id).values(**fields, updated_at=now))
 
 
-def regenerate_auth(session: Session, vault: Vault, pool_id: int, grace_s: float, now: float) -> str:
-    next_revision(session)
+def regenerate_auth(session: Session, vault: Vault, pool_id: int, grace_s: float, now: float, form: str = "") -> str:
+    """Keys that were given a grace before go on until theirs ends, unless the one before this one has none."""
+    _begin(session, form, now)
     pool = session.get_one(tables.Pool, pool_id)
+    older = dict(pool.older_auth or {})
+    if pool.previous_auth_digest and pool.previous_auth_until:
+        older[pool.previous_auth_digest.hex()] = pool.previous_auth_until
+    pool.older_auth = {digest: until for digest, until in older.items() if until > now} if grace_s else None
     token = "sk-pool-" + token_hex(16)
     pool.previous_auth_digest = pool.auth_digest if grace_s else None
     pool.previous_auth_until = now + grace_s if grace_s else None
     pool.auth_digest, pool.auth_sealed, pool.auth_hint = vault.digest(token), vault.encrypt(token), mask(token)
     pool.updated_at = now
+    _answer(session, vault, form, (token, pool.previous_auth_until or 0), now)
     return token
 
 
@@ -84,15 +99,26 @@ def delete_pool(session: Session, pool_id: int, now: float) -> None:
 
 
 def create_client(
-    session: Session, vault: Vault, token: str, name: str, pool_id: int, fields: dict[str, Any], now: float
+    session: Session,
+    vault: Vault,
+    token: str,
+    name: str,
+    pool_id: int,
+    fields: dict[str, Any],
+    now: float,
+    form: str = "",
 ) -> int:
-    next_revision(session)
+    _begin(session, form, now)
+    named = select(tables.ClientKey.id).where(tables.ClientKey.name == name, tables.ClientKey.revoked_at.is_(None))
+    if session.scalar(named.limit(1)) is not None:
+        raise NameTaken(name)
     client = tables.ClientKey(
         name=name, pool_id=pool_id, digest=vault.digest(token), hint=mask(token), created_at=now, updated_at=now,
         **fields,
     )  # fmt: skip
     session.add(client)
     session.flush()
+    _answer(session, vault, form, (client.id, token), now)
     return client.id
 
 
@@ -117,3 +143,24 @@ def set_proxy_key(session: Session, vault: Vault, pool_id: int, token: str | Non
         session.add(client(name="PROXY_API_KEY", pool_id=pool_id, digest=digest, hint=mask(token), origin="env"))
     elif known.origin == "env":
         known.revoked_at = None
+
+
+def _begin(session: Session, form: str, now: float) -> None:
+    """Let no other writer in before the commit, so that who comes second sees what the first did.
+
+    Raises `AnsweredBefore` where the one-time token `form` was seen before.
+    """
+    next_revision(session)
+    if form and answers.answer(session, form, now) is not None:
+        raise AnsweredBefore
+
+
+def _answer(session: Session, vault: Vault, form: str, parts: tuple[object, ...], now: float) -> None:
+    if form:
+        answers.keep_answer(session, form, vault.encrypt("\n".join(map(str, parts))), now)
+
+
+def _free_name(session: Session, name: str, known: int = 0) -> None:
+    """Raises `NameTaken` where another pool has that name."""
+    if session.scalar(select(tables.Pool.id).where(tables.Pool.name == name, tables.Pool.id != known).limit(1)):
+        raise NameTaken(name)

@@ -43,6 +43,8 @@ def few(session: Session, vault: Vault) -> Few:
         credentials[pool.auth_digest] = Credential(pool.id)
         if pool.previous_auth_digest and pool.previous_auth_until:
             credentials[pool.previous_auth_digest] = Credential(pool.id, None, pool.previous_auth_until)
+        for digest, until in (pool.older_auth or {}).items():
+            credentials[bytes.fromhex(digest)] = Credential(pool.id, None, until)
     for holder in session.scalars(select(tables.ClientKey)):
         client = _client(holder)
         credentials[holder.digest] = Credential(holder.pool_id, client)
@@ -89,7 +91,7 @@ def keys_since(session: Session, known: int, newest: int, after: tuple[int, int]
         select(
             key.id, key.public_id, tables.Provider.slug, key.hint_prefix, key.hint_suffix, key.secret, key.project,
             key.disabled_at, key.disabled_until, key.dead_at, key.dead_reason, key.max_requests,
-            key.max_requests_window, key.proxy_url, key.limits, key.deleted_at,
+            key.max_requests_window, key.proxy_url, key.limits, key.fallback_to_direct, key.deleted_at,
         )
         .join(tables.Provider)
         .where(key.revision > known, key.revision <= newest, key.id > after[0])
@@ -103,12 +105,12 @@ def keys_since(session: Session, known: int, newest: int, after: tuple[int, int]
 
 def key(row: Sequence[Any], vault: Vault) -> Key:
     (key_id, public_id, provider, prefix, suffix, sealed, project, disabled_at, disabled_until, dead_at, dead_reason,
-     max_requests, window, proxy_url, limits, _) = row  # fmt: skip
+     max_requests, window, proxy_url, limits, to_direct, _) = row  # fmt: skip
     until = None if disabled_at is None else FOREVER if disabled_until is None else disabled_until
     return Key(
         key_id, public_id, provider, f"{prefix}...{suffix}" if prefix else "***", sealed or b"", project or None,
         until, None if dead_at is None else dead_reason or "refused", max_requests, window,
-        vault.decrypt(proxy_url) if proxy_url else None, limits=key_limits(limits),
+        vault.decrypt(proxy_url) if proxy_url else None, limits=key_limits(limits), fallback_to_direct=to_direct,
     )  # fmt: skip
 
 

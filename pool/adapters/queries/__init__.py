@@ -3,7 +3,15 @@
 Those few that write (`write` runs them) touch what no other module owns: sessions, the audit trail, drafts.
 """
 
-from pool.adapters.queries.drafts import draft, keep_draft, take_draft
+from pool.adapters.queries.answers import answer, forget_stale
+from pool.adapters.queries.drafts import (
+    begin_import,
+    draft,
+    end_import,
+    give_up_import,
+    import_result,
+    keep_draft,
+)
 from pool.adapters.queries.facts import cap_counts, meta, set_password
 from pool.adapters.queries.given_up import due_keys, due_models
 from pool.adapters.queries.keys import (
@@ -90,8 +98,10 @@ __all__ = [
     "Tried",
     "Use",
     "add_to_trail",
+    "answer",
     "asked_since",
     "attempts_since",
+    "begin_import",
     "begin_session",
     "cap_counts",
     "capped_attempts",
@@ -103,13 +113,17 @@ __all__ = [
     "due_keys",
     "due_models",
     "elevate_session",
+    "end_import",
     "end_other_sessions",
     "end_session",
     "endings",
     "endpoint_figures",
     "entry",
     "forget_old_sessions",
+    "forget_stale",
+    "give_up_import",
     "hours_since",
+    "import_result",
     "keep_draft",
     "key_counts",
     "key_page",
@@ -127,7 +141,6 @@ __all__ = [
     "set_password",
     "some_keys",
     "stat_keys",
-    "take_draft",
     "touch_session",
     "traffic_between",
     "traffic_lately",

@@ -28,6 +28,8 @@ class PoolRow:
     keys: int
     fallback_id: int | None = None
     fallback: str = ""
+    graces: tuple[float, ...] = ()
+    """Until when auth keys before this one work, moments that are over included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def _pools() -> Select[*tuple[Any, ...]]:
     return select(
         Pool.id, Pool.name, Pool.description, Pool.enabled, Pool.is_default, Pool.policy, Pool.allowed_models,
         Pool.auth_hint, Pool.previous_auth_until, Pool.created_at, seated, fallback.id, fallback.name,
+        Pool.older_auth,
     ).outerjoin(fallback, fallback.id == Pool.fallback_pool_id)  # fmt: skip
 
 
@@ -89,6 +92,7 @@ def _pool(row: Any) -> PoolRow:
         id=row[0], name=row[1], description=row[2], enabled=row[3], is_default=row[4], policy=row[5] or "",
         allowed_models=tuple(row[6] or ()), auth_hint=row[7], previous_auth_until=row[8] or 0.0, created_at=row[9],
         keys=row[10], fallback_id=row[11], fallback=row[12] or "",
+        graces=(row[8] or 0.0, *(row[13] or {}).values()),
     )  # fmt: skip
 
 

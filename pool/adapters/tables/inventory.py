@@ -52,7 +52,8 @@ class Provider(Model):
 class Pool(Model):
     """A named set of keys. Its auth key is found by digest and shown again from the sealed copy.
 
-    `policy` null means the setting `rotation_strategy`; `previous_auth_digest` works until `previous_auth_until`.
+    `policy` null means the setting `rotation_strategy`; `previous_auth_digest` works until `previous_auth_until`, and
+    `older_auth` has those before it that still work: until when, by their digests in hexadecimal.
     """
 
     __tablename__ = "pools"
@@ -77,6 +78,7 @@ class Pool(Model):
     auth_hint: Mapped[Short]
     previous_auth_digest: Mapped[Digest | None]
     previous_auth_until: Mapped[Moment | None]
+    older_auth: Mapped[Table | None]
     created_at: Mapped[Born]
     updated_at: Mapped[Born]
 

@@ -8,15 +8,19 @@ from flask import Response, abort, flash, make_response, render_template, reques
 from flask_babel import gettext as _
 
 from pool.adapters import queries
+from pool.core.masking import mask
 from pool.core.periods import month_began
 from pool.core.quota import last_reset
+from pool.core.twice import AnsweredBefore, NameTaken
 from pool.web import htmx
-from pool.web.admin import admin
+from pool.web.admin import admin, once
 from pool.web.here import audit, keypool, now, read
 from pool.web.ids import row_id
 
 LIVES_S = {"": None, "day": 86_400.0, "month": 30 * 86_400.0, "year": 365 * 86_400.0}
 MOST_NAME = 200
+MADE = "client"
+"""What answers to the form of a new user key are kept under."""
 
 
 @admin.get("/clients")
@@ -26,18 +30,36 @@ def clients() -> Response:
 
 @admin.post("/clients")
 def create_client() -> Response:
-    """A new user key. The answer is the only place that ever shows it, so there is nothing to redirect to."""
+    """A new user key. The page it leads to is the only place that ever shows it, for ten minutes."""
     name = request.form.get("name", "").strip()
     pool_id = request.form.get("pool", 0, type=row_id)
     life_s = LIVES_S.get(request.form.get("life", ""))
     errors = _errors(name, pool_id)
     if errors:
         return htmx.page("clients/list.html", "clients/_new.html", 422, **_context(name, pool_id, errors))
-    expires_at = now() + life_s if life_s else None
-    client_id, token = keypool().inventory.create_client(name, pool_id, expires_at=expires_at)
-    row = read(queries.client_row, client_id)
-    audit("client.create", f"client {client_id}", after={"name": name, "pool": pool_id, "key": row and row.hint})
-    return _page(token=token, made=row)
+    expires_at, form = now() + life_s if life_s else None, once.sent()
+    try:
+        client_id, token = keypool().inventory.create_client(
+            name, pool_id, form=once.named(MADE, form), expires_at=expires_at
+        )
+    except NameTaken:
+        errors = {"name": _("There is a user key of this name.")}
+        return htmx.page("clients/list.html", "clients/_new.html", 422, **_context(name, pool_id, errors))
+    except AnsweredBefore:
+        return htmx.moved(url_for(".made_client", form=form))
+    audit("client.create", f"client {client_id}", after={"name": name, "pool": pool_id, "key": mask(token)})
+    return htmx.moved(url_for(".made_client", form=form))
+
+
+@admin.get("/clients/made/<form>")
+def made_client(form: str) -> Response:
+    """A user key in full, for the browser that made it."""
+    answer = once.answer(MADE, form)
+    row = read(queries.client_row, int(answer[0])) if answer else None
+    if answer is None or row is None:
+        flash(_("That user key is not shown any more. If nobody copied it, revoke it and create another."))
+        return htmx.moved(url_for(".clients"))
+    return _page(token=answer[1], made=row)
 
 
 @admin.get("/clients/<int:client_id>/revoke")
@@ -80,8 +102,6 @@ def _errors(name: str, pool_id: int) -> dict[str, str]:
         errors["name"] = _("Say whose key it is: a person, a program, a place.")
     elif len(name) > MOST_NAME:
         errors["name"] = _("At most %(most)d characters.", most=MOST_NAME)
-    elif any(row.name == name and row.revoked_at is None for row in read(queries.client_rows)):
-        errors["name"] = _("There is a user key of this name.")
     if pool_id not in keypool().catalogue.pools:
         errors["pool"] = _("Choose a pool.")
     return errors

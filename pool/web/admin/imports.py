@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flask import Response, abort, flash, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
 from pool.adapters import queries
+from pool.core.catalogue import Pool
 from pool.core.heap import uncollected
 from pool.core.importing import Row, parse
 from pool.web import htmx
@@ -76,15 +78,16 @@ def draft_import() -> Response:
 @admin.get("/keys/import/<token>")
 @uncollected()
 def preview_import(token: str) -> Response:
-    sealed = read(queries.draft, token, now())
-    if sealed is None:
-        return _gone()
-    pool_id, unknown, candidates = _candidates(sealed)
+    known, sealed = _result(token), read(queries.draft, token, now())
+    if known is not None or sealed is None:
+        return known or _gone()
+    pool, missing, unknown, candidates = _candidates(sealed)
     page = make_response(
         render_template(
             "imports/preview.html",
             token=token,
-            pool=keypool().catalogue.pools.get(pool_id),
+            pool=pool,
+            missing=missing,
             unknown=unknown,
             candidates=candidates[:SHOWN],
             total=len(candidates),
@@ -98,25 +101,65 @@ def preview_import(token: str) -> Response:
 @admin.post("/keys/import/<token>")
 @uncollected()
 def confirm_import(token: str) -> Response:
-    """Take in what was ticked. The draft is gone with it, so a second yes finds nothing."""
-    sealed = write(queries.take_draft, token, now())
-    if sealed is None:
+    """Take in what was ticked. What became of it has a page of its own, where a second yes leads to as well."""
+    known, sealed = _result(token), read(queries.draft, token, now())
+    if known is not None or sealed is None:
+        return known or _gone()
+    pool, _missing, _unknown, candidates = _candidates(sealed)
+    if request.form.get("pool", pool.id, type=row_id) != pool.id:
+        # The pool was deleted while somebody looked at the preview: nothing goes where nobody said it should.
+        return htmx.moved(url_for(".preview_import", token=token))
+    if not write(queries.begin_import, token, now()):
+        return _result(token) or _gone()
+    told = None
+    try:
+        told = _take_in(candidates, frozenset(request.form.getlist("take", type=row_id)), pool)
+    finally:
+        if told is None:
+            write(queries.give_up_import, token)
+    write(queries.end_import, token, json.dumps(told), now())
+    return htmx.moved(url_for(".import_result", token=token))
+
+
+@admin.get("/keys/import/<token>/result")
+def import_result(token: str) -> Response:
+    """What became of a paste, for an hour. While its keys are being taken in, the page asks again by itself."""
+    told = read(queries.import_result, token, now())
+    if told is None:
         return _gone()
-    pool_id, _unknown, candidates = _candidates(sealed)
-    pool = keypool().catalogue.pools.get(pool_id)
-    if pool is None:
-        abort(404)
-    ticked = frozenset(request.form.getlist("take", type=row_id))
+    if not told:
+        page = make_response(render_template("imports/under_way.html"))
+        page.headers["Refresh"] = "2"
+        return page
+    known = json.loads(told)
+    counted = {name: Counter(known[name]) for name in ("fates", "counts")}
+    return make_response(render_template("imports/result.html", **{**known, **counted}))
+
+
+def _result(token: str) -> Response | None:
+    """The way to what became of a paste; None where nothing is known of it."""
+    if read(queries.import_result, token, now()) is None:
+        return None
+    return htmx.moved(url_for(".import_result", token=token))
+
+
+def _take_in(candidates: list[Candidate], ticked: frozenset[int], pool: Pool) -> dict[str, Any]:
+    """Add the keys that are wanted; what the page of the result says."""
     chosen, counts, rejects = aside(_sorted, candidates, ticked)
-    taken = keypool().inventory.add_keys(chosen, pool_id, "paste", "admin") if chosen else []
+    taken = keypool().inventory.add_keys(chosen, pool.id, "paste", "admin") if chosen else []
     fates = aside(_fates, taken)
+    lines = [(each.row.line, each.row.problem) for each in rejects[:LISTED]]
     for pile in (candidates, chosen, taken):
         aside(_let_go, pile)
-    audit("key.import", f"pool {pool_id}", after={"pool": pool.name, **fates})
-    return make_response(
-        render_template("imports/result.html", pool=pool, fates=fates, counts=counts, rejects=rejects[:LISTED],
-                        rejected=len(rejects))
-    )  # fmt: skip
+    audit("key.import", f"pool {pool.id}", after={"pool": pool.name, **fates})
+    return {
+        "pool_id": pool.id,
+        "pool_name": pool.name,
+        "fates": fates,
+        "counts": counts,
+        "rejects": lines,
+        "rejected": len(rejects),
+    }
 
 
 def _form(text_error: str = "", pool_error: str = "") -> Response:
@@ -148,18 +191,20 @@ def _decoded(content: bytes) -> str:
 
 
 def _gone() -> Response:
-    flash(_("That paste is gone: it was imported already, or is older than an hour."))
+    flash(_("That paste is gone: it is older than an hour."))
     return make_response(redirect(url_for(".import_keys"), 303))
 
 
-def _candidates(sealed: bytes) -> tuple[int, str, list[Candidate]]:
-    """A draft's pool, what its keys of unknown shape are taken for, and all of its rows."""
-    vault = keypool().vault
+def _candidates(sealed: bytes) -> tuple[Pool, bool, str, list[Candidate]]:
+    """A draft's pool, or `default` where it is missing by now; what its keys of unknown shape are taken for; and all
+    of its rows."""
+    vault, catalogue = keypool().vault, keypool().catalogue
     pool_text, unknown, text = aside(vault.decrypt, sealed).split("\n", 2)
-    pool_id, known = int(pool_text), frozenset(keypool().catalogue.providers)
-    rows, prints = aside(_read, text, unknown, known, vault)
-    found = read(queries.known_keys, [print_ for print_ in prints if print_], pool_id)
-    return pool_id, unknown, aside(_judged, rows, prints, found)
+    chosen = catalogue.pools.get(int(pool_text))
+    pool = chosen or catalogue.pools[catalogue.default_pool_id]
+    rows, prints = aside(_read, text, unknown, frozenset(catalogue.providers), vault)
+    found = read(queries.known_keys, [print_ for print_ in prints if print_], pool.id)
+    return pool, chosen is None, unknown, aside(_judged, rows, prints, found)
 
 
 def _read(text: str, unknown: str, providers: frozenset[str], vault: Any) -> tuple[list[Row], list[bytes]]:
@@ -205,9 +250,7 @@ def _sums(candidates: Sequence[Candidate]) -> dict[str, Any]:
     }
 
 
-def _sorted(
-    candidates: Sequence[Candidate], ticked: frozenset[int]
-) -> tuple[list[Row], Counter[str], list[Candidate]]:
+def _sorted(candidates: Sequence[Candidate], ticked: frozenset[int]) -> tuple[list[Row], Counter[str], list[Candidate]]:
     """The rows to take in, how many of the others there are by fate, and the impossible ones. Runs aside."""
     chosen = [each.row for each in candidates if each.takeable and (each.index >= SHOWN or each.index in ticked)]
     counts = Counter(each.fate for each in candidates if not each.takeable)

@@ -9,14 +9,19 @@ from flask import Response, abort, flash, make_response, render_template, reques
 from flask_babel import gettext as _
 
 from pool.adapters import queries
+from pool.core.masking import mask
 from pool.core.rotation import POLICIES
+from pool.core.twice import AnsweredBefore, NameTaken
 from pool.web import htmx
-from pool.web.admin import admin
-from pool.web.here import audit, keypool, read
+from pool.web.admin import admin, once
+from pool.web.here import audit, keypool, now, read
 from pool.web.login import unlocked
 
 MOST_NAME = 200
 MOST_MODELS = 1_000
+CREATED = "pool"
+"""What answers to the form of a new pool are kept under."""
+
 GRACES_S = {"0": 0.0, "hour": 3600.0, "day": 86_400.0, "week": 7 * 86_400.0}
 
 
@@ -60,8 +65,15 @@ def create_pool() -> Response:
     _check(form)
     if form.errors:
         return htmx.page("pools/new.html", "pools/_new.html", 422, form=form, policies=POLICIES)
-    fields = form.fields()
-    pool_id, _token = keypool().inventory.create_pool(fields.pop("name"), **fields)
+    fields, sent = form.fields(), once.sent()
+    try:
+        pool_id, _token = keypool().inventory.create_pool(fields.pop("name"), form=once.named(CREATED, sent), **fields)
+    except NameTaken:
+        form.errors["name"] = _("There is a pool of this name.")
+        return htmx.page("pools/new.html", "pools/_new.html", 422, form=form, policies=POLICIES)
+    except AnsweredBefore:
+        (known,) = once.answer(CREATED, sent) or (None,)
+        return htmx.moved(url_for(".pool", pool_id=known) if known else url_for(".pools"))
     audit("pool.create", f"pool {pool_id}", after=form.fields())
     flash(_("The pool %(name)s was created. Its auth key is below.", name=form.name))
     return htmx.moved(url_for(".pool", pool_id=pool_id))
@@ -79,7 +91,11 @@ def update_pool(pool_id: int) -> Response:
     if form.errors:
         return htmx.page("pools/one.html", "pools/_settings.html", 422, **_context(row, form))
     fields = form.fields()
-    keypool().inventory.update_pool(pool_id, **fields)
+    try:
+        keypool().inventory.update_pool(pool_id, **fields)
+    except NameTaken:
+        form.errors["name"] = _("There is a pool of this name.")
+        return htmx.page("pools/one.html", "pools/_settings.html", 422, **_context(row, form))
     audit("pool.update", f"pool {pool_id}", before=_fields_of(row), after=fields)
     flash(_("Saved."))
     return htmx.moved(url_for(".pool", pool_id=pool_id))
@@ -108,22 +124,30 @@ def reveal_pool(pool_id: int) -> Response:
 
 @admin.get("/pools/<int:pool_id>/regenerate")
 def ask_regenerate(pool_id: int) -> Response:
-    return make_response(render_template("pools/regenerate.html", pool=_found(pool_id), graces=GRACES_S))
+    row = _found(pool_id)
+    return make_response(render_template("pools/regenerate.html", pool=row, older=_older(row)))
 
 
 @admin.post("/pools/<int:pool_id>/regenerate")
 def regenerate_auth(pool_id: int) -> Response:
     row = _found(pool_id)
-    grace_s = GRACES_S.get(request.form.get("grace", ""), 0.0)
-    token = keypool().inventory.regenerate_auth(pool_id, grace_s)
-    changed = _found(pool_id)
-    audit(
-        "pool.regenerate",
-        f"pool {pool_id}",
-        before={"key": row.auth_hint},
-        after={"key": changed.auth_hint, "grace_s": grace_s},
-    )
-    return _page(changed, token=token, fresh=True)
+    grace_s, form = GRACES_S.get(request.form.get("grace", ""), 0.0), once.sent()
+    try:
+        token = keypool().inventory.regenerate_auth(pool_id, grace_s, form=once.named(f"auth {pool_id}", form))
+    except AnsweredBefore:
+        return htmx.moved(url_for(".regenerated_auth", pool_id=pool_id, form=form))
+    after = {"key": mask(token), "grace_s": grace_s}
+    audit("pool.regenerate", f"pool {pool_id}", before={"key": row.auth_hint}, after=after)
+    return htmx.moved(url_for(".regenerated_auth", pool_id=pool_id, form=form))
+
+
+@admin.get("/pools/<int:pool_id>/regenerated/<form>")
+def regenerated_auth(pool_id: int, form: str) -> Response:
+    """The new auth key in full, for ten minutes and for the browser that asked for it."""
+    row, answer = _found(pool_id), once.answer(f"auth {pool_id}", form)
+    if answer is None:
+        return htmx.moved(url_for(".pool", pool_id=pool_id))
+    return _page(row, token=answer[0], fresh=True, works_until=float(answer[1]))
 
 
 @admin.get("/pools/<int:pool_id>/delete")
@@ -163,11 +187,18 @@ def _context(row: queries.PoolRow, form: PoolForm | None = None) -> dict[str, An
     shown = form or PoolForm(row.name, row.description, row.policy, "\n".join(row.allowed_models))
     return {
         "pool": row,
+        "older": _older(row),
         "form": shown,
         "policies": POLICIES,
         "usual": keypool().preferences.current.rotation_strategy,
         "base": request.host_url.rstrip("/"),
     }
+
+
+def _older(row: queries.PoolRow) -> list[float]:
+    """Until when auth keys before this one go on working."""
+    at = now()
+    return sorted(until for until in row.graces if until > at)
 
 
 def _fields_of(row: queries.PoolRow) -> dict[str, Any]:
@@ -186,13 +217,10 @@ def _typed() -> PoolForm:
 
 def _check(form: PoolForm, known: queries.PoolRow | None = None) -> None:
     """Note what is wrong. The name `default` stays with the pool that cannot be deleted."""
-    others = {row.name for row in read(queries.pool_rows) if known is None or row.id != known.id}
     if not form.name:
         form.errors["name"] = _("A pool needs a name.")
     elif len(form.name) > MOST_NAME:
         form.errors["name"] = _("At most %(most)d characters.", most=MOST_NAME)
-    elif form.name in others:
-        form.errors["name"] = _("There is a pool of this name.")
     elif known is not None and known.is_default and form.name != known.name:
         form.errors["name"] = _("The default pool keeps its name.")
     if form.policy and form.policy not in POLICIES:

@@ -134,7 +134,7 @@ def imports_what_is_ticked(p: Pressed) -> None:
     p.says("2 keys imported")
 
 
-ONE_POOL = "admin.pool, admin.update_pool, admin.reveal_pool, admin.regenerate_auth"
+ONE_POOL = "admin.pool, admin.update_pool, admin.reveal_pool, admin.regenerated_auth"
 
 ENTRIES: Entries = {
     **on(
@@ -158,7 +158,7 @@ ENTRIES: Entries = {
         Entry(deletes_a_pool, its_name, mistake={"name": "another"}, last=True),
     ),
     **on(
-        "admin.clients, admin.create_client",
+        "admin.clients, admin.create_client, admin.made_client",
         "POST admin.create_client in #new-client",
         Entry(creates_a_client, a_new_client, mistake={"name": "for good"}),
     ),

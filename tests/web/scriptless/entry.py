@@ -52,7 +52,7 @@ def _remember(session: Any) -> tuple[Memory, list[tuple[str, str]]]:
     memory: Memory = {}
     for table, names in KEPT.items():
         for row in session.execute(text(f"SELECT * FROM {table}")).mappings():
-            if row.get("removed_at") is not None or row.get("name") == "revision":
+            if row.get("removed_at") is not None or str(row.get("name")).startswith(("revision", "answer:")):
                 continue
             told = {name: value for name, value in row.items() if name not in _COME_AND_GO}
             memory[table, *(row[name] for name in names)] = told

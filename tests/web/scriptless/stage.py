@@ -24,6 +24,7 @@ UNKNOWN_KEY = "Zq8" * 12
 BINNED, SPENT, REFUSED, RESEARCH, ELSEWHERE, NAMED, OFF_FOR_GOOD, OFF_FOR_NOW, IDLE = GEMINI_KEYS
 PRO, FLASH = "gemini-2.5-pro", "gemini-2.5-flash"
 DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
+UNDER_WAY = "a-paste-whose-keys-are-being-taken-in"
 PLAIN = 40
 """Keys without a story: more than a page shows."""
 
@@ -67,6 +68,8 @@ def furnish(house: House) -> None:
     _call(house, token)
     _give_out(inventory, research)
     house.set(**CHANGED)
+    keypool.database.write(queries.keep_draft, UNDER_WAY, b"", time.time())
+    keypool.database.write(queries.begin_import, UNDER_WAY, time.time())
     for _ in range(3):
         Visitor(house)
 

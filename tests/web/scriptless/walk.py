@@ -16,6 +16,7 @@ from tests.house import House
 from tests.web.document import Form, Node
 from tests.web.scriptless.entry import EVERY_PAGE, Entry, Pressed, memory_of
 from tests.web.scriptless.script import leans_on_script
+from tests.web.scriptless.stage import UNDER_WAY
 from tests.web.visitor import Page, Visitor
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Accept-Language": "en"}
@@ -24,7 +25,7 @@ OPERATOR, STRANGER = "", "a stranger at "
 """How the name of a page begins, by who is on it."""
 
 BEGINNINGS = {
-    OPERATOR: ("/keys?size=25", "/dashboard", "/nowhere", "/stat?pool=3"),
+    OPERATOR: ("/keys?size=25", "/dashboard", "/nowhere", "/stat?pool=3", f"/keys/import/{UNDER_WAY}/result"),
     STRANGER: ("/login", "/stat", "/nowhere"),
 }
 """Addresses to begin at: where one arrives, where nothing is, and what only a form or a bookmark leads to."""
