@@ -8,7 +8,8 @@ from playwright.sync_api import sync_playwright
 
 PAGES = (
     "/dashboard", "/keys", "/keys?state=cooling", "/keys/1/delete", "/pools", "/pools/new", "/pools/1",
-    "/pools/1/regenerate", "/keys/import", "/clients", "/stat", "/settings", "/account",
+    "/pools/1/regenerate", "/pools/2/delete", "/keys/import", "/clients", "/clients/1/revoke", "/stat", "/settings",
+    "/account",
 )  # fmt: skip
 WIDTHS = (320, 360, 768, 1000, 1280, 1600)
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -100,6 +101,47 @@ def looks_again(page, url):
     return seen, len(asked) - seen
 
 
+PASTED = "\n".join(
+    ["AIzaAxe0001" + "c" * 28, "AIzaAxe0001" + "c" * 28, "ya29." + "a" * 40, "Zq8" * 12 + f"\t{'a long note ' * 20}"]
+)
+"""A key, the same again, no key, and one of unknown shape."""
+
+
+def pressed_for(page, url, password):
+    """Pages that only a press leads to, one after the other, as without htmx: whole ones. Their names."""
+    page.route("**/htmx*", lambda route: route.fulfill(content_type="text/javascript", body=""))
+    page.goto(f"{url}/pools/new")
+    page.fill("[name=name]", "research")
+    page.click("form#new-pool button")
+    page.goto(f"{url}/pools/1")
+    page.click("text=Show and copy")
+    yield "the password asked for an auth key"
+    page.goto(f"{url}/keys/import")
+    page.fill("textarea", PASTED)
+    page.click("form#import button")
+    page.wait_for_selector("text=Import 2 keys")
+    yield "the preview of an import"
+    page.click("text=Import 2 keys")
+    page.wait_for_selector("text=2 keys imported")
+    yield "the result of an import"
+    for deed in ("Delete", "Copy"):
+        page.goto(f"{url}/keys")
+        page.check("#tick-1")
+        page.check("#tick-2")
+        page.click(f".deeds >> text={deed}")
+        page.wait_for_selector(f"text={deed} 2 keys")
+        yield f"{deed} 2 keys"
+    page.fill("#copying input[type=password]", password)
+    page.press("#copying input[type=password]", "Enter")
+    page.wait_for_selector("#whole")
+    yield "the keys in full"
+
+
+def too_wide(page, width):
+    page.set_viewport_size({"width": width, "height": 740})
+    return page.evaluate(WIDER) > 0
+
+
 def wrongs(page, path, scheme):
     """What axe holds against a page, of those things that keep somebody out."""
     found = Axe().run(page).response["violations"]
@@ -127,11 +169,18 @@ def main(chromium, url, password, hostile):
         sign_in(page, url, password)
         told = many(page, url, password)
         told["asked"], told["asked hidden"] = looks_again(context.new_page(), url)
+        other = browser.new_context().new_page()
+        watch(other, seen)
+        sign_in(other, url, password)
+        for name in pressed_for(other, url, password):
+            wide += [f"{name} at {width}" for width in WIDTHS if too_wide(other, width)]
+            for scheme in ("light", "dark"):
+                other.emulate_media(color_scheme=scheme)
+                wrong += wrongs(other, name, scheme)
         for width in WIDTHS:
-            page.set_viewport_size({"width": width, "height": 740})
             for path in PAGES:
                 page.goto(url + path)
-                if page.evaluate(WIDER) > 0:
+                if too_wide(page, width):
                     wide.append(f"{path} at {width}")
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
