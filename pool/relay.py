@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .choosing import Choosing, Pick
 from .core import outcomes
-from .core.calls import OPENAI, Call, Reply, StreamReader, Target, Timeouts
+from .core.calls import GEMINI, Call, Reply, StreamReader, Target, Timeouts
 from .core.catalogue import Catalogue, Client, Pool
 from .core.faults import Broken, CannotConnect, Draining, Fault, NotYet, UpstreamError
 from .core.judge import Judge, Thresholds
@@ -23,7 +23,7 @@ from .core.outcomes import (
     Penalties,
     failed,
 )
-from .core.providers import Provider
+from .core.providers import Provider, route_model
 from .core.records import AttemptRecord, RequestRecord
 from .core.rotation import Member, Rotation
 from .core.state import PoolState
@@ -133,6 +133,12 @@ class Relay:
         its `Fault` out of its iterator, to be rendered as that stream's last event.
         """
         return Run(self, call, caller).answer()
+
+    def counts_tokens(self, call: Call, caller: Caller) -> bool:
+        """Is there somebody in the pool who counts the tokens of a call? OpenAI has no such route."""
+        candidates = self.catalogue.candidates(caller.pool.id)
+        route = route_model(call.model, candidates, caller.pool.aliases)
+        return any(candidates[slug].dialect == GEMINI for slug in route.providers)
 
     def with_key(self, secret: str, provider: Provider, pool_id: int) -> Relay:
         """The same relay for a caller's own upstream key: a pool of one, of which nothing is remembered."""
@@ -442,7 +448,7 @@ def _unanswered(outcome: Outcome) -> Fault:
 
 
 def _stream_headers(call: Call) -> list[tuple[str, str]]:
-    sse = call.dialect == OPENAI or ("alt", "sse") in call.query
+    sse = call.dialect != GEMINI or ("alt", "sse") in call.query
     return [
         ("Content-Type", "text/event-stream; charset=utf-8" if sse else "application/json; charset=UTF-8"),
         ("Cache-Control", "no-cache, no-transform"),

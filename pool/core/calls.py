@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 OPENAI = "openai"
 GEMINI = "gemini"
+ANTHROPIC = "anthropic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Call:
     """One client request, after its credential was checked and before any key was chosen.
 
     `operation` is what is wanted, in words no dialect owns:
-    chat | embeddings | generate | stream_generate | count_tokens | embed | batch_embed | raw
+    chat | embeddings | messages | count_messages |
+    generate | stream_generate | count_tokens | embed | batch_embed | raw
     `payload` is the parsed JSON body where the operation needs one; `body` the bytes as they came.
     `version` is the API version a Gemini-style URL named ("v1beta"), None for the provider's own.
     `provider` pins the provider where the route names it. A call without `request_id` is our own and leaves no record.
@@ -98,14 +100,24 @@ class StreamReader(Protocol):
     `useful` becomes true (the commit point), and are thrown away if another key is tried.
     """
 
-    useful: bool
-    """True from the first event that commits: text, thought, call, media, grounding, finish or block
-    reason. Role-only, usage-only and empty-text events do not count."""
-    finished: bool
-    """True once the upstream said that the answer is complete (finish reason, block reason, [DONE])."""
-    failure: bytes | None
-    """The JSON of an error event (as bytes), once one came; reading stops there."""
-    usage: Usage
+    @property
+    def useful(self) -> bool:
+        """True from the first event that commits: text, thought, call, media, grounding, finish or block
+        reason. Role-only, usage-only and empty-text events do not count."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """True once the upstream said that the answer is complete (finish reason, block reason, [DONE])."""
+        ...
+
+    @property
+    def failure(self) -> bytes | None:
+        """The JSON of an error event (as bytes), once one came; reading stops there."""
+        ...
+
+    @property
+    def usage(self) -> Usage: ...
 
     def feed(self, piece: bytes) -> bytes:
         """Bytes for the client: whole events only, b"" while an event is unfinished."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pool.core.calls import GEMINI, OPENAI, Codec
+from pool.core.calls import ANTHROPIC, GEMINI, OPENAI, Codec
+from pool.core.dialects.anthropic.codecs import CountCodec, MessagesCodec
 from pool.core.dialects.errors import (
     ErrorFields,
     error_fields,
@@ -28,6 +29,11 @@ def codec_for(
     """None where the operation cannot be carried from the one dialect to the other."""
     if (client_dialect, provider_dialect, operation) == (OPENAI, GEMINI, "chat"):
         return ChatCodec(settings)
+    if client_dialect == ANTHROPIC and operation == "messages":
+        chat = codec_for(OPENAI, provider_dialect, "chat", settings)
+        return chat and MessagesCodec(chat, provider_dialect)
+    if (client_dialect, provider_dialect, operation) == (ANTHROPIC, GEMINI, "count_messages"):
+        return CountCodec(settings)
     return _PASSING.get((client_dialect, provider_dialect, operation))
 
 

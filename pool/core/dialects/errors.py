@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from pool.core import sse
-from pool.core.calls import GEMINI
+from pool.core.calls import ANTHROPIC, GEMINI
 from pool.core.dialects.gemini.errors import NUMBERS, google_error, project_of
 from pool.core.faults import Fault
 from pool.core.masking import redact
@@ -30,6 +30,19 @@ OPENAI_TYPES = {
     429: "rate_limit_error",
 }
 """The error types OpenAI documents; other 4xx are invalid_request_error, 5xx server_error."""
+
+ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+"""Source: https://docs.anthropic.com/en/api/errors"""
 
 CODES = {
     400: "invalid_request",
@@ -239,6 +252,8 @@ def render_stream_fault(dialect: str, fault: Fault, *, array: bool = False, firs
     `array`: a Gemini stream without alt=sse. `first`: nothing of the array was sent before, not even "[".
     """
     body = _body(dialect, fault)
+    if dialect == ANTHROPIC:
+        return b"event: error\ndata: " + body + b"\n\n"
     if array:
         return (b"[" if first else b",") + body + b"]"
     return b"data: " + body + b"\n\n"
@@ -247,7 +262,16 @@ def render_stream_fault(dialect: str, fault: Fault, *, array: bool = False, firs
 def _body(dialect: str, fault: Fault) -> bytes:
     if dialect == GEMINI:
         return orjson.dumps({"error": google_error(fault)})
+    if dialect == ANTHROPIC:
+        return orjson.dumps({"type": "error", "error": anthropic_error(fault)})
     return orjson.dumps({"error": openai_error(fault)})
+
+
+def anthropic_error(fault: Fault) -> dict[str, Any]:
+    """Anthropic names the kind of an error and says it; what else we know stands beside that."""
+    kind = ANTHROPIC_TYPES.get(fault.status) or ("api_error" if fault.status >= 500 else "invalid_request_error")
+    extra = {name: value for name, value in fault.details.items() if name != "google"}
+    return {"type": kind, "message": fault.message, "code": fault.code, "param": fault.param, **extra}
 
 
 def openai_error(fault: Fault) -> dict[str, Any]:

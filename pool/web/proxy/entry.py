@@ -13,6 +13,7 @@ from pool.admission import Admission, Entry
 from pool.core.calls import GEMINI, NO_USAGE, OPENAI, Call
 from pool.core.dialects import render_fault, render_stream_fault
 from pool.core.faults import Fault
+from pool.core.tokens import estimate_prompt
 from pool.models import ModelList
 from pool.permitting import check_model, named_model, named_policy
 from pool.relay import Answer, Caller, Relay
@@ -51,7 +52,8 @@ _INLINE = ("application/json", "text/event-stream", "image/", "audio/", "video/"
 _PASSED_UP = {"HTTP_OPENAI_BETA": "OpenAI-Beta", "HTTP_X_GOOG_API_CLIENT": "X-Goog-Api-Client"}
 MOST_MODEL_CHARS = 500
 _STREAMING = frozenset({"stream_generate"})
-_WITH_PAYLOAD = frozenset({"chat", "embeddings"})
+_WITH_PAYLOAD = frozenset({"chat", "embeddings", "messages", "count_messages"})
+_MAY_STREAM = frozenset({"chat", "messages"})
 
 
 class Proxy:
@@ -134,6 +136,8 @@ class Proxy:
             return Answer(200, _JSON, b'{"success":true,"message":"Chat completed"}')
         call = self._call(found, environ, request_id, dialect, body)
         check_model(call.model, caller)
+        if found.operation == "count_messages" and not self._relay.counts_tokens(call, caller):
+            return Answer(200, _JSON, b'{"input_tokens":%d}' % estimate_prompt(call))
         if own:
             relay = self._relay.with_key(*own, caller.pool.id)
             return _watched(environ, lambda: relay.answer(call, caller))
@@ -160,7 +164,7 @@ class Proxy:
         if found.operation in _WITH_PAYLOAD:
             payload = parse_object(body)
             model = named_model(payload, self._settings())
-            stream = found.operation == "chat" and _flag(payload, "stream")
+            stream = found.operation in _MAY_STREAM and _flag(payload, "stream")
         elif body[:1] not in (b"{", b" ", b"\n", b"\r", b"\t", b"\xef", b"["):
             parse_object(body)
         if len(model) > MOST_MODEL_CHARS:

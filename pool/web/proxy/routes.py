@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pool.core.calls import GEMINI, OPENAI
+from pool.core.calls import ANTHROPIC, GEMINI, OPENAI
 
 GEMINI_VERBS = {
     "generateContent": "generate",
@@ -16,6 +16,9 @@ GEMINI_VERBS = {
 }
 
 OPENAI_PREFIXES = ("/v1", "", "/api", "/v1beta/openai", "/<version:version>")
+ANTHROPIC_PREFIXES = ("/v1", "/anthropic/v1")
+"""The second one for clients whose base URL is to name whose dialect they speak."""
+
 GEMINI_PREFIXES = ("/v1beta", "/v1", "", "/<version:version>")
 
 RULES: tuple[tuple[str, str, str], ...] = (
@@ -24,6 +27,8 @@ RULES: tuple[tuple[str, str, str], ...] = (
     *((f"{prefix}/models", "GET", "models") for prefix in OPENAI_PREFIXES),
     *((f"{prefix}/models/<path:model>", "GET", "model") for prefix in OPENAI_PREFIXES),
     *((f"{prefix}/models/<path:model_and_verb>", "POST", "native") for prefix in GEMINI_PREFIXES),
+    *((f"{prefix}/messages", "POST", "messages") for prefix in ANTHROPIC_PREFIXES),
+    *((f"{prefix}/messages/count_tokens", "POST", "count_messages") for prefix in ANTHROPIC_PREFIXES),
     ("/api/chat/completed", "POST", "completed"),
 )
 """(rule, method, operation), as the blueprint mounts them. `version` is `v`, a digit, then letters or digits."""
@@ -54,6 +59,11 @@ class Match:
 
 
 _CHAT = Match("chat", OPENAI)
+_MESSAGES = {
+    f"{prefix}/messages{rest}": Match(operation, ANTHROPIC)
+    for prefix in ANTHROPIC_PREFIXES
+    for rest, operation in (("", "messages"), ("/count_tokens", "count_messages"))
+}
 _EMBEDDINGS = Match("embeddings", OPENAI)
 
 
@@ -64,6 +74,8 @@ def match(method: str, path: str) -> Match | None:
         return _CHAT if operation == "chat" else _EMBEDDINGS
     if len(path) > 1:
         path = path.rstrip("/")
+    if path in _MESSAGES:
+        return _only(method, "POST", _MESSAGES[path])
     if path == "/api/chat/completed":
         return _only(method, "POST", Match("completed", OPENAI))
     native = _NATIVE.fullmatch(path)
@@ -90,6 +102,8 @@ def _only(method: str, allowed: str, found: Match) -> Match:
 
 def _elsewhere(path: str) -> Match | None:
     """Below the API prefixes even an unknown path is answered in an API's dialect, never with a page."""
+    if path.startswith("/anthropic/"):
+        return Match("unknown", ANTHROPIC)
     if path == "/v1" or path.startswith("/v1/"):
         return Match("unknown", OPENAI)
     if path.startswith(("/v1beta/openai/",)):

@@ -1,0 +1,1 @@
+"""Anthropic's Messages API as a client's dialect: carried to OpenAI's chat format and back."""
