@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .core.calls import GEMINI, OPENAI
+from .core.calls import GEMINI
 from .core.catalogue import Client, Pool, allows
 from .core.faults import Fault
 from .core.rotation import POLICIES, canonical_policy
@@ -36,7 +36,6 @@ def unauthenticated(dialect: str, presented_one: bool) -> Fault:
         else "No client key. Send one as `Authorization: Bearer …`, `x-goog-api-key` or `?key=`."
     )
     code = "api_key_invalid" if dialect == GEMINI else "invalid_api_key"
-    assert dialect in (GEMINI, OPENAI)
     return Fault(401, code, message, type="invalid_request_error", retryable=False)
 
 

@@ -20,7 +20,8 @@ from pool.core.tokens import estimate_prompt
 class MessagesReader:
     """Reads what the inner reader makes of the upstream's stream, and writes it once more, event by event.
 
-    One block is open at a time, so pieces of parallel calls that come interleaved are kept until their turn.
+    One block is open at a time, and some providers send the pieces of parallel calls interleaved: the first call goes
+    out as it comes, the others when all have come.
     """
 
     def __init__(self, call: Call, inner: StreamReader) -> None:
@@ -105,14 +106,6 @@ class MessagesReader:
             self._current = index
         if index == self._current:
             yield from self._advance(index)
-        elif index > self._current and self._ready(self._current):
-            # OpenAI finishes one call before it begins the next.
-            yield from self._advance(self._current)
-            self._current = index
-            yield from self._advance(index)
-
-    def _ready(self, index: int) -> bool:
-        return bool(self._waiting[index].get("name"))
 
     def _advance(self, index: int) -> Iterator[bytes]:
         """Write what has come of a call, once it has a name."""
@@ -150,7 +143,7 @@ class MessagesReader:
 
     def _closing(self) -> Iterator[bytes]:
         for index in sorted(self._waiting):
-            if self._waiting[index]["arguments"]:
+            if index != self._current:
                 yield from self._advance(index)
         yield from self._close()
         delta = {"stop_reason": stop_reason(self._finish), "stop_sequence": None}
