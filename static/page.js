@@ -1,5 +1,5 @@
 // What script adds to pages that work without it: copying, `/` for the search field, hiding a shown secret again,
-// counting down, ticking whole pages, keeping the focus, looking again.
+// counting down, ticking whole pages, closing menus, keeping the focus, telling what went wrong, looking again.
 "use strict";
 
 function shownButtons(root) {
@@ -7,9 +7,9 @@ function shownButtons(root) {
   for (const button of root.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
 }
 
+// In every place there is for it: what a dialog covers is not read out.
 function say(text) {
-  const said = document.getElementById("said");
-  if (said) said.textContent = text;
+  for (const said of document.querySelectorAll("[data-say]")) said.textContent = text;
 }
 
 async function copy(button) {
@@ -40,28 +40,50 @@ function copyAtOnce(root) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copy]");
   if (button) copy(button);
-  const close = event.target.closest("[data-close]");
-  const box = close && document.querySelector(close.dataset.close);
-  if (box && document.getElementById("keys")) {
+  const dialog = event.target.closest("dialog");
+  if (dialog && (event.target === dialog || event.target.closest("[data-close]"))) {
     event.preventDefault();
-    const empty = document.createElement("div");
-    empty.id = empty.className = box.id;
-    box.replaceWith(empty);
-    document.getElementById("keys").focus({ preventScroll: true });
+    dialog.close();
   }
-  for (const menu of document.querySelectorAll("details.menu[open]")) {
+  for (const menu of openMenus()) {
     if (!menu.contains(event.target)) menu.open = false;
   }
 });
 
+const openMenus = () => document.querySelectorAll("details.menu[open]");
+
+document.addEventListener("focusout", ({ target, relatedTarget }) => {
+  const menu = target.closest("details.menu[open]");
+  if (menu && relatedTarget && !menu.contains(relatedTarget)) menu.open = false;
+});
+
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
-    for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
+    for (const menu of openMenus()) {
+      const inside = menu.contains(document.activeElement);
+      menu.open = false;
+      if (inside) menu.querySelector("summary").focus();
+    }
   }
-  if (event.key !== "/" || event.target.closest("input, textarea, select")) return;
+  if (event.key !== "/" || event.target.closest("input, textarea, select, dialog")) return;
   const search = document.querySelector("[data-search]");
   if (search) { event.preventDefault(); search.focus(); search.select(); }
 });
+
+// What was asked for in the middle of a long page is answered there. The browser gives the focus back by itself.
+function openDialogs() {
+  for (const dialog of document.querySelectorAll("dialog:not([open])")) {
+    if (dialog.querySelector("form")) dialog.showModal();
+  }
+}
+
+document.addEventListener("close", ({ target }) => {
+  const copying = target.querySelector("#copying");
+  if (!copying) return;
+  const empty = document.createElement("div");  // a secret is not left behind in the page
+  empty.id = copying.id;
+  copying.replaceWith(empty);
+}, true);
 
 // A secret on the screen is in every screenshot: after a minute its mask takes its place.
 function forgetSecrets(root) {
@@ -113,7 +135,18 @@ document.addEventListener("click", (event) => {
   lastTick = event.target;
 });
 
+// An import of nothing is not offered. Rows beyond those shown are taken as they are.
+function countTakes() {
+  const button = document.querySelector("[data-take-none]");
+  if (!button) return;
+  const { takeMore, takeNone, takeOne, takeMany } = button.dataset;
+  const taken = document.querySelectorAll('[name="take"]:checked').length + Number(takeMore);
+  button.disabled = !taken;
+  button.textContent = !taken ? takeNone : taken === 1 ? takeOne : takeMany.replace("{n}", taken);
+}
+
 document.addEventListener("change", (event) => {
+  if (event.target.name === "take") countTakes();
   if (event.target.matches("[data-tick-all]")) tickAll(event.target.checked);
   else if (event.target.name === "key") countTicks();
 });
@@ -139,6 +172,65 @@ document.addEventListener("htmx:afterSettle", () => {
   next?.focus({ preventScroll: true });
 });
 
+// An answer that changes nothing on the page says so: htmx itself is silent about it.
+function flashOf(text) {
+  const flash = document.createElement("div");
+  const told = document.createElement("p");
+  flash.className = "flash";
+  told.className = "told";
+  told.textContent = text;
+  flash.append(told);
+  return flash;
+}
+
+function tellTrouble(kind) {
+  const texts = document.getElementById("flash")?.dataset;
+  if (!texts) return;
+  const place = document.querySelector("dialog[open] .flashes") ?? document.getElementById("flash");
+  const flash = flashOf(texts[kind]);
+  flash.dataset.trouble = kind;
+  place.replaceChildren(flash);
+  addDismissal(place);
+}
+
+function addDismissal(root) {
+  const text = document.getElementById("flash")?.dataset.dismiss;
+  if (!text) return;
+  for (const flash of root.querySelectorAll(".flash:not(:has([data-dismissal]))")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "quiet";
+    button.dataset.dismissal = "";
+    button.textContent = "×";
+    button.setAttribute("aria-label", text);
+    button.title = text;
+    flash.append(button);
+  }
+}
+
+document.addEventListener("click", ({ target }) => {
+  if (!target.matches("[data-dismissal]")) return;
+  const place = target.closest("dialog") ?? document.getElementById("keys") ?? document.getElementById("content");
+  target.closest(".flash").remove();
+  place.focus({ preventScroll: true });
+});
+
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  // A refused form comes back as a fragment. A whole page is an error's, and would stand within this one.
+  if (detail.xhr.status >= 400 && /^\s*<!doctype/i.test(detail.xhr.responseText)) {
+    detail.shouldSwap = false;
+    detail.isError = true;
+  }
+});
+document.addEventListener("htmx:responseError", ({ detail: { xhr } }) => {
+  tellTrouble(xhr.status === 404 ? "gone" : xhr.status >= 500 ? "broken" : "refused");
+});
+document.addEventListener("htmx:sendError", () => tellTrouble("unreachable"));
+document.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (!detail.successful) return;
+  for (const flash of document.querySelectorAll("[data-trouble]")) flash.remove();
+});
+
 // Pages that show what happens look again, while somebody looks at them.
 function look() {
   if (document.visibilityState === "visible") document.body.dispatchEvent(new Event("look"));
@@ -147,12 +239,15 @@ setInterval(look, 15_000);
 document.addEventListener("visibilitychange", look);
 
 function enhance() {
+  openDialogs();
   shownButtons(document);
+  addDismissal(document);
   copyAtOnce(document);
   countTicks();
   forgetSecrets(document);
 }
 
+window.addEventListener("pageshow", countTakes);
 document.addEventListener("htmx:afterSwap", enhance);
 document.addEventListener("htmx:after:swap", enhance);
 enhance();

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from pool.core.masking import mask
 from pool.version import VERSION
-from pool.web import htmx, login, shown
+from pool.web import htmx, login, names, shown
 from pool.web.admin import admin
 from pool.web.origin import own_path, refuse_foreign
 from pool.web.stats import stats
@@ -47,6 +47,7 @@ def mount(app: Flask) -> None:
     has_htmx = Path(app.root_path, "static", "vendor", "htmx.min.js").exists()
     app.jinja_env.globals.update(VERSION=VERSION, LANGUAGES=LANGUAGES, HTMX=has_htmx)
     shown.mount(app)
+    names.mount(app)
     htmx.mount(app)
     login.mount(app)
     app.register_blueprint(pages)

@@ -220,7 +220,7 @@ def test_strangers_see_statistics_only_where_the_setting_says_so(house):
     page = Page(answer.text)
     assert f"{PRO} 0" in row(answer, 1)
     assert "Day quota" in row(answer, 1)
-    assert [form.action for form in page.forms] == ["/stat", "/theme", "/language"]
+    assert [form.action for form in page.forms] == ["/theme", "/language", "/stat"]
     for hidden in ("secret project", "default", "the upstream's own words", "Sign out"):
         assert hidden not in page.text
     assert shown(stranger, "pool=2") == [1, 2]

@@ -24,12 +24,18 @@ def leans_on_script(page: Document, path: str) -> list[str]:
 def _idle_handles(page: Document) -> Iterator[str]:
     """What can be pressed or filled in, and sends nothing: script shows it, so it has to be hidden without."""
     for node in page.all(*HANDLES):
-        if node.hidden:
+        if node.hidden or _unfolds(page, node):
             continue
         if page.owner(node) is None:
             yield f"<{node.tag} {node.attrs}> belongs to no form"
         elif node.get("type") == "button":
             yield f"the button {node.text!r} does nothing"
+
+
+def _unfolds(page: Document, node: Node) -> bool:
+    """Does the browser itself show something when it is pressed?"""
+    shown = page.by_id.get(node.get("popovertarget"))
+    return shown is not None and "popover" in shown.attrs
 
 
 def _forms_without_a_button(page: Document) -> Iterator[str]:
