@@ -15,6 +15,7 @@ from sqlalchemy import make_url, text
 
 from pool.adapters.database import Database
 from pool.adapters.tables import db
+from tests.redis_server import RedisServer, found
 
 PORT = 54329
 
@@ -108,6 +109,24 @@ def either(request):
     everything = ", ".join(db.metadata.tables)
     database.write(lambda session: session.execute(text(f"TRUNCATE {everything} RESTART IDENTITY")) and None)
     database.close()
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory):
+    """A Redis to share with other tests, each under a prefix of its own."""
+    if url := found():
+        yield url
+        return
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_server(tmp_path):
+    """A Redis of this test alone, to be stopped and emptied."""
+    found(url_will_do=False)
+    with RedisServer(tmp_path) as server:
+        yield server
 
 
 def _started(folder: Path):

@@ -1,27 +1,51 @@
 """What every `PoolState` promises: one suite, run on each implementation."""
 
+import secrets
+
 import gevent
 import pytest
 from gevent.pool import Group
 
 from pool.adapters.memory import MOST_SLIDING, MemoryState
+from pool.adapters.redis import Patience, RedisState
 from pool.core.state import Bound, Change, Count, Grant, Refused, Taken, Word, take
 
 NOW = 1_000.0
 DAY = "2026-11-21"
 
 
+@pytest.fixture
 def memory_state():
     return MemoryState()
 
 
-IMPLEMENTATIONS = {"memory": memory_state}
-"""How each implementation is made, empty."""
+@pytest.fixture
+def redis_state(redis_url):
+    state = RedisState(redis_url, prefix=f"keypool-test-{secrets.token_hex(6)}:")
+    state.start()
+    assert not state.degraded
+    yield state
+    assert not state.degraded
+    state.close()
+
+
+@pytest.fixture
+def lonely_state():
+    """One whose Redis is away, and which is the only worker."""
+    state = RedisState("redis://127.0.0.1:1", patience=Patience(retry_s=60))
+    state.start()
+    assert state.degraded
+    yield state
+    state.close()
+
+
+IMPLEMENTATIONS = ("memory_state", "redis_state", "lonely_state")
+"""Fixtures that make each implementation, empty."""
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
 def state(request):
-    return IMPLEMENTATIONS[request.param]()
+    return request.getfixturevalue(request.param)
 
 
 def cap(counter, most, amount=1, period=DAY, ends_at=NOW + 3600):
