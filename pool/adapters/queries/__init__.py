@@ -4,6 +4,7 @@ Those few that write (`write` runs them) touch what no other module owns: sessio
 """
 
 from pool.adapters.queries.answers import answer, forget_stale
+from pool.adapters.queries.attention import attempts_ended, deaths_since
 from pool.adapters.queries.drafts import (
     begin_import,
     draft,
@@ -100,6 +101,7 @@ __all__ = [
     "add_to_trail",
     "answer",
     "asked_since",
+    "attempts_ended",
     "attempts_since",
     "begin_import",
     "begin_session",
@@ -109,6 +111,7 @@ __all__ = [
     "client_rows",
     "client_spend",
     "cost_since",
+    "deaths_since",
     "draft",
     "due_keys",
     "due_models",

@@ -12,6 +12,7 @@ from pool.core.periods import month_began
 from pool.core.quota import last_reset
 from pool.web import htmx
 from pool.web.admin import admin
+from pool.web.admin.attention import attention
 from pool.web.here import keypool, now, read
 from pool.web.ids import row_id
 
@@ -47,6 +48,7 @@ def _figures(at: float) -> dict[str, Any]:
     this_hour = int(at // 3600) * 3600
     rpm, tpm = read(queries.traffic_lately, at - MINUTE_S)
     return {
+        "attention": attention(at, began_at, today),
         "keys": read(queries.key_counts, at),
         "rpm": rpm,
         "tpm": tpm,
