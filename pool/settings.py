@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .core import lengths
 from .core.rotation import POLICIES, canonical_policy
 
 
@@ -114,7 +115,13 @@ SETTINGS = (
         "A model no provider of the pool is known for: send it on, take the default model, or refuse.",
         choices=("passthrough", "default", "reject"),
     ),
-    Setting("default_model_name", "gemini-2.5-flash", "", "The model of `unknown_model_policy = default`."),
+    Setting(
+        "default_model_name",
+        "gemini-2.5-flash",
+        "",
+        "The model of `unknown_model_policy = default`.",
+        pattern=rf"\S{{0,{lengths.MODEL}}}",
+    ),
     Setting("allow_anonymous", False, "", "Calls without a known client key use the pool `default`."),
     Setting("allow_byok", False, "", "A caller's own upstream key goes through as it is."),
     Setting("public_stats", False, "", "Show /stat, with masked keys, to anybody."),

@@ -12,6 +12,7 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from pool.adapters.queries import KeyRow
+from pool.core import lengths
 from pool.core.keys import FOREVER
 from pool.core.rotation import Bench
 from pool.web.here import now
@@ -34,6 +35,7 @@ def mount(app: Flask) -> None:
         ms=duration, policy=policy_text, percent=percent, utc=_utc,
         clock=clock, money=money,
     )  # fmt: skip
+    app.jinja_env.globals["lengths"] = lengths
 
 
 def standing(row: KeyRow, benches: Mapping[str, Bench], at: float) -> Standing:
@@ -192,5 +194,3 @@ def _utc(at: float) -> str:
 def _time(at: float, text: str) -> Markup:
     iso = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
     return Markup('<time datetime="{}" title="{}">{}</time>').format(iso, _utc(at), text)
-
-

@@ -8,6 +8,7 @@ from flask import Response, abort, flash, make_response, render_template, reques
 from flask_babel import gettext as _
 
 from pool.adapters import queries
+from pool.core import lengths
 from pool.core.masking import mask
 from pool.core.periods import month_began
 from pool.core.quota import last_reset
@@ -18,7 +19,6 @@ from pool.web.here import audit, keypool, now, read
 from pool.web.ids import row_id
 
 LIVES_S = {"": None, "day": 86_400.0, "month": 30 * 86_400.0, "year": 365 * 86_400.0}
-MOST_NAME = 200
 MADE = "client"
 """What answers to the form of a new user key are kept under."""
 
@@ -100,8 +100,8 @@ def _errors(name: str, pool_id: int) -> dict[str, str]:
     errors = {}
     if not name:
         errors["name"] = _("Say whose key it is: a person, a program, a place.")
-    elif len(name) > MOST_NAME:
-        errors["name"] = _("At most %(most)d characters.", most=MOST_NAME)
+    elif len(name) > lengths.CLIENT_NAME:
+        errors["name"] = _("A name has at most %(most)s characters.", most=lengths.CLIENT_NAME)
     if pool_id not in keypool().catalogue.pools:
         errors["pool"] = _("Choose a pool.")
     return errors

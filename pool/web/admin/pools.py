@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Response, abort, flash, make_response, render_template, request, url_for
@@ -14,39 +13,14 @@ from pool.core.rotation import POLICIES
 from pool.core.twice import AnsweredBefore, NameTaken
 from pool.web import htmx
 from pool.web.admin import admin, once
+from pool.web.admin.pool_form import PoolForm
 from pool.web.here import audit, keypool, now, read
 from pool.web.login import unlocked
 
-MOST_NAME = 200
-MOST_MODELS = 1_000
 CREATED = "pool"
 """What answers to the form of a new pool are kept under."""
 
 GRACES_S = {"0": 0.0, "hour": 3600.0, "day": 86_400.0, "week": 7 * 86_400.0}
-
-
-@dataclass(slots=True)
-class PoolForm:
-    """What somebody typed about a pool, and what is wrong with it, by field."""
-
-    name: str = ""
-    description: str = ""
-    policy: str = ""
-    models: str = ""
-    errors: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def allowed(self) -> list[str]:
-        return list(dict.fromkeys(word for word in self.models.replace(",", " ").split() if word))
-
-    def fields(self) -> dict[str, Any]:
-        """The columns of the table."""
-        return {
-            "name": self.name,
-            "description": self.description,
-            "policy": self.policy or None,
-            "allowed_models": self.allowed or None,
-        }
 
 
 @admin.get("/pools")
@@ -61,20 +35,19 @@ def new_pool() -> Response:
 
 @admin.post("/pools/new")
 def create_pool() -> Response:
-    form = _typed()
-    _check(form)
-    if form.errors:
+    form = PoolForm.sent()
+    if not form.check():
         return htmx.page("pools/new.html", "pools/_new.html", 422, form=form, policies=POLICIES)
-    fields, sent = form.fields(), once.sent()
+    columns, sent = form.columns, once.sent()
     try:
-        pool_id, _token = keypool().inventory.create_pool(fields.pop("name"), form=once.named(CREATED, sent), **fields)
+        pool_id, _token = keypool().inventory.create_pool(form=once.named(CREATED, sent), **columns)
     except NameTaken:
         form.errors["name"] = _("There is a pool of this name.")
         return htmx.page("pools/new.html", "pools/_new.html", 422, form=form, policies=POLICIES)
     except AnsweredBefore:
         (known,) = once.answer(CREATED, sent) or (None,)
         return htmx.moved(url_for(".pool", pool_id=known) if known else url_for(".pools"))
-    audit("pool.create", f"pool {pool_id}", after=form.fields())
+    audit("pool.create", f"pool {pool_id}", after=columns)
     flash(_("The pool %(name)s was created. Its auth key is below.", name=form.name))
     return htmx.moved(url_for(".pool", pool_id=pool_id))
 
@@ -86,17 +59,24 @@ def pool(pool_id: int) -> Response:
 
 @admin.post("/pools/<int:pool_id>")
 def update_pool(pool_id: int) -> Response:
-    row, form = _found(pool_id), _typed()
-    _check(form, row)
-    if form.errors:
+    """Save what was changed on the page, and only that."""
+    row = _found(pool_id)
+    form = PoolForm.sent(row)
+    changes = form.changes()
+    if not form.check(row):
         return htmx.page("pools/one.html", "pools/_settings.html", 422, **_context(row, form))
-    fields = form.fields()
+    if not form.meet(row):
+        return htmx.page("pools/one.html", "pools/_settings.html", 409, **_context(row, form))
+    if not changes:
+        flash(_("Nothing was changed."))
+        return htmx.moved(url_for(".pool", pool_id=pool_id))
     try:
-        keypool().inventory.update_pool(pool_id, **fields)
+        keypool().inventory.update_pool(pool_id, **changes)
     except NameTaken:
         form.errors["name"] = _("There is a pool of this name.")
         return htmx.page("pools/one.html", "pools/_settings.html", 422, **_context(row, form))
-    audit("pool.update", f"pool {pool_id}", before=_fields_of(row), after=fields)
+    known = PoolForm.of(row).columns
+    audit("pool.update", f"pool {pool_id}", before={name: known[name] for name in changes}, after=changes)
     flash(_("Saved."))
     return htmx.moved(url_for(".pool", pool_id=pool_id))
 
@@ -167,7 +147,7 @@ def delete_pool(pool_id: int) -> Response:
         error = _("That is not its name.")
         return make_response(render_template("pools/delete.html", pool=row, error=error), 422)
     keypool().inventory.delete_pool(pool_id)
-    audit("pool.delete", f"pool {pool_id}", before=_fields_of(row))
+    audit("pool.delete", f"pool {pool_id}", before=PoolForm.of(row).columns)
     flash(_("The pool %(name)s is gone. Keys that were in no other pool are now in default.", name=row.name))
     return htmx.moved(url_for(".pools"))
 
@@ -184,11 +164,10 @@ def _page(row: queries.PoolRow, **more: Any) -> Response:
 
 
 def _context(row: queries.PoolRow, form: PoolForm | None = None) -> dict[str, Any]:
-    shown = form or PoolForm(row.name, row.description, row.policy, "\n".join(row.allowed_models))
     return {
         "pool": row,
         "older": _older(row),
-        "form": shown,
+        "form": form or PoolForm.of(row),
         "policies": POLICIES,
         "usual": keypool().preferences.current.rotation_strategy,
         "base": request.host_url.rstrip("/"),
@@ -199,31 +178,3 @@ def _older(row: queries.PoolRow) -> list[float]:
     """Until when auth keys before this one go on working."""
     at = now()
     return sorted(until for until in row.graces if until > at)
-
-
-def _fields_of(row: queries.PoolRow) -> dict[str, Any]:
-    return PoolForm(row.name, row.description, row.policy, "\n".join(row.allowed_models)).fields()
-
-
-def _typed() -> PoolForm:
-    given = request.form
-    return PoolForm(
-        name=given.get("name", "").strip(),
-        description=given.get("description", "").strip(),
-        policy=given.get("policy", ""),
-        models=given.get("models", "").strip(),
-    )
-
-
-def _check(form: PoolForm, known: queries.PoolRow | None = None) -> None:
-    """Note what is wrong. The name `default` stays with the pool that cannot be deleted."""
-    if not form.name:
-        form.errors["name"] = _("A pool needs a name.")
-    elif len(form.name) > MOST_NAME:
-        form.errors["name"] = _("At most %(most)d characters.", most=MOST_NAME)
-    elif known is not None and known.is_default and form.name != known.name:
-        form.errors["name"] = _("The default pool keeps its name.")
-    if form.policy and form.policy not in POLICIES:
-        form.errors["policy"] = _("There is no such policy.")
-    if len(form.allowed) > MOST_MODELS:
-        form.errors["models"] = _("At most %(most)d models.", most=MOST_MODELS)

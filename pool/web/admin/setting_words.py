@@ -7,6 +7,7 @@ import re
 from flask_babel import gettext as _
 from markupsafe import Markup, escape
 
+from pool.core import lengths
 from pool.settings import Setting
 from pool.web.admin import admin
 from pool.web.shown import policy_text
@@ -138,6 +139,8 @@ def wrong(setting: Setting) -> str:
     """What a refused value should have been."""
     if setting.choices:
         return _("Choose one of these.")
+    if setting.name == "default_model_name":
+        return _("The name of a model has at most %(most)s characters.", most=lengths.MODEL)
     if setting.pattern:
         return _("Write pacific, or an hour like 07:00 UTC.")
     low, high = (plain(edge) for edge in (setting.low, setting.high))
