@@ -25,8 +25,35 @@ def at_least(model: str, major: int, minor: int = 0) -> bool:
 
 
 def knows_json_schema(model: str) -> bool:
-    """`responseJsonSchema` and `parametersJsonSchema`, beside the older OpenAPI subset."""
-    return at_least(model, 2, 5)
+    """`responseJsonSchema` and `parametersJsonSchema`, beside the older OpenAPI subset.
+
+    Source: https://ai.google.dev/gemini-api/docs/structured-output#model_support
+    """
+    return at_least(model, 2)
+
+
+def prefers_json_schema(model: str) -> bool:
+    """Google documents nothing else any more for these, so that nothing need be rewritten."""
+    return at_least(model, 3)
+
+
+def knows_call_ids(model: str) -> bool:
+    """Gemini 3 gives every call an id and matches results by it; older models have none, Vertex refuses them."""
+    return at_least(model, 3)
+
+
+def combines_tools(model: str) -> bool:
+    """Google's own tools beside functions, once `includeServerSideToolInvocations` is said (recorded on 3 Flash)."""
+    return at_least(model, 3)
+
+
+def gives_candidates(model: str) -> bool:
+    """Whether candidateCount may be more than one.
+
+    Gemini 3 answers 400 "Multiple candidates is not enabled for this model".
+    Source: https://github.com/googleapis/js-genai/issues/1609
+    """
+    return not at_least(model, 3)
 
 
 def thinks(model: str) -> bool:
