@@ -33,7 +33,8 @@ BEGINNINGS = {
 NO_ENTRY = "is in no table of effects: say in tests/web/scriptless/effects_….py what it is for"
 
 ALIKE = 6
-"""Addresses followed of those that differ in numbers and values alone: every state, pool and window, not every key."""
+"""Addresses followed of those that differ in numbers and values alone: every state, pool and window, not every key.
+Of those with two filters or more, one of a kind."""
 
 
 @dataclass
@@ -139,7 +140,8 @@ class Walk:
         # A way back is no other page, and there are as many of those as there are pages.
         pairs = sorted(pair for pair in parse_qsl(parts.query) if pair[0] not in ("back", "next"))
         alike = who, self._endpoint("GET", parts.path), *(name for name, _ in pairs)
-        if (who, parts.path, str(pairs)) not in self._followed and self._followed[alike] < ALIKE:
+        most = ALIKE if len(pairs) < 2 else 1
+        if (who, parts.path, str(pairs)) not in self._followed and self._followed[alike] < most:
             self._followed[alike] += 1
             self._followed[who, parts.path, str(pairs)] += 1
             self._links.append((who, parts._replace(fragment="").geturl()))
