@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
@@ -102,16 +103,34 @@ def _check(environment: Environment) -> None:
         for number, key in enumerate(keys, 1):
             if len(key) < shortest or not _SENDABLE.fullmatch(key):
                 raise BadStart(f"{name}: key {number} is too short, or holds a space or a letter outside ASCII.")
-    if environment.workers > 1:
-        needed = "WEB_CONCURRENCY: more than one worker needs DATABASE_URL (postgresql+psycopg://…) and REDIS_URL"
-        if sqlite or not environment.redis_url:
-            raise BadStart(f"{needed} (redis://…).")
-        raise BadStart(f"{needed}, and state shared through Redis, which this version does not have yet: set it to 1.")
+    if environment.workers > 1 and (sqlite or not environment.redis_url):
+        raise BadStart(
+            "WEB_CONCURRENCY: more than one worker needs DATABASE_URL (postgresql+psycopg://…) and REDIS_URL (redis://…)."
+        )
+    if environment.redis_url and not _names_a_redis(environment.redis_url):
+        raise BadStart("REDIS_URL: it is not redis://:password@host:port/number (rediss:// for TLS, unix:///path).")
     if not sqlite and not (environment.secret_key and environment.encryption_secret):
         raise BadStart(
             "DATABASE_URL: with PostgreSQL set SECRET_KEY and KEY_ENCRYPTION_SECRET too;"
             " no instance keeps them for others."
         )
+
+
+def _names_a_redis(url: str) -> bool:
+    """Whether redis-py can make something of it. One that does not answer is no reason not to start."""
+    # Here, because most starts do without it and it costs them a tenth of a second.
+    from redis.connection import Connection, parse_url
+    from redis.exceptions import RedisError
+
+    try:
+        place, options = urlsplit(url), dict(parse_url(url))
+        for of_pools in ("max_connections", "timeout"):
+            options.pop(of_pools, None)
+        options.pop("connection_class", Connection)(**options)
+    except (ValueError, TypeError, RedisError):
+        return False
+    path = place.path.strip("/")
+    return bool(path) if place.scheme == "unix" else path.isdigit() or not path
 
 
 def _whole(name: str, text: str, low: int, high: int) -> int:

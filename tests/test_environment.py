@@ -106,6 +106,32 @@ def test_several_workers_need_postgresql_and_redis(variables):
         read(WEB_CONCURRENCY="2", **variables)
 
 
+def test_several_workers_start_with_postgresql_and_redis():
+    environment = read(WEB_CONCURRENCY="4", DATABASE_URL=POSTGRES, REDIS_URL="redis://r", **SECRETS)
+    assert (environment.workers, environment.redis_url) == (4, "redis://r")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "r:6379", "http://:hidden@r", "redis://:hidden@r:port", "redis://:hidden@r:70000", "redis://:hidden@r/first",
+        "redis://:hidden@r?what=1", "unix://",
+    ],
+)  # fmt: skip
+def test_a_redis_nobody_can_reach_by_its_name_stops_the_start_and_is_not_repeated(url):
+    with pytest.raises(BadStart, match=r"^REDIS_URL: it is not redis://") as refused:
+        read(REDIS_URL=url)
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://r", "redis://r/", "redis://:p%40ss@r:6380/3", "rediss://u:p@r/0?ssl_cert_reqs=none", "unix:///r.sock"],
+)
+def test_a_redis_that_may_be_away_is_taken_as_it_is_written(url):
+    assert read(REDIS_URL=url).redis_url == url
+
+
 @pytest.mark.parametrize("name", SECRETS)
 def test_postgresql_needs_its_secrets_set(name):
     with pytest.raises(BadStart, match="set SECRET_KEY and KEY_ENCRYPTION_SECRET"):

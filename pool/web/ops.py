@@ -22,22 +22,30 @@ def alive() -> Response:
 
 @ops.get("/health")
 def health() -> tuple[Response, int]:
-    """Can it serve? 503 where the database fails; no available key is `degraded`, 503 with `?strict=1`."""
+    """Can it serve? 503 where the database fails; no available key is `degraded`, 503 with `?strict=1`.
+
+    Without Redis it serves by its share of the limits: `degraded`, but never 503, or all would be taken out at once.
+    """
     keypool = _keypool()
     began = time.perf_counter()
     database = _database_answers(keypool)
     keys = keypool.catalogue.ready_seats(time.time())
-    status = "unhealthy" if not database else "healthy" if keys else "degraded"
+    alone = keypool.state.degraded
+    status = "unhealthy" if not database else "degraded" if alone or not keys else "healthy"
     body = {
         "status": status,
         "ok": status == "healthy",
-        "checks": {"database": "ok" if database else "error", "available_keys": keys},
+        "checks": {
+            "database": "ok" if database else "error",
+            "shared_state": "away" if alone else "ok",
+            "available_keys": keys,
+        },
         "timestamp": int(time.time()),
         "response_time_ms": round((time.perf_counter() - began) * 1000, 1),
         "version": VERSION,
         "uptime": int(time.time() - keypool.began_at),
     }
-    refused = status == "unhealthy" or (status == "degraded" and request.args.get("strict") == "1")
+    refused = status == "unhealthy" or (not keys and request.args.get("strict") == "1")
     return jsonify(body), 503 if refused else 200
 
 
