@@ -14,6 +14,7 @@ from pool.core.dialects.errors import (
 from pool.core.dialects.gemini.codecs import ChatCodec, EmbeddingsCodec
 from pool.core.dialects.gemini.passthrough import VERBS, GeminiCodec, is_array_stream
 from pool.core.dialects.openai import PATHS, OpenAiCodec
+from pool.core.dialects.responses.codecs import ResponsesCodec
 from pool.core.dialects.settings import DEFAULTS, ConversionSettings
 
 _PASSING: dict[tuple[str, str, str], Codec] = {
@@ -29,6 +30,8 @@ def codec_for(
     """None where the operation cannot be carried from the one dialect to the other."""
     if (client_dialect, provider_dialect, operation) == (OPENAI, GEMINI, "chat"):
         return ChatCodec(settings)
+    if (client_dialect, provider_dialect, operation) == (OPENAI, GEMINI, "responses"):
+        return ResponsesCodec(ChatCodec(settings))
     if client_dialect == ANTHROPIC and operation == "messages":
         chat = codec_for(OPENAI, provider_dialect, "chat", settings)
         return chat and MessagesCodec(chat, provider_dialect)

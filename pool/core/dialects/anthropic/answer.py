@@ -61,6 +61,7 @@ def _content(told: dict[str, Any]) -> list[dict[str, Any]]:
     text = told.get("content") or told.get("refusal")
     if isinstance(text, str) and text:
         blocks.append({"type": "text", "text": text})
+    blocks += [block for image in told.get("images") or () if (block := image_block(image))]
     calls = [call for call in told.get("tool_calls") or [] if isinstance(call, dict)]
     signatures = {str(call.get("id")): text for call in calls if (text := signature_in(call))}
     if signatures:
@@ -76,6 +77,17 @@ def _content(told: dict[str, Any]) -> list[dict[str, Any]]:
             }
         )
     return blocks
+
+
+def image_block(image: Any) -> dict[str, Any] | None:
+    """A picture a model made. Anthropic's own models make none; this is how they are shown pictures."""
+    url = (image.get("image_url") or {}).get("url") if isinstance(image, dict) else None
+    if not isinstance(url, str):
+        return None
+    head, comma, data = url.partition(";base64,")
+    if not comma:
+        return {"type": "image", "source": {"type": "url", "url": url}}
+    return {"type": "image", "source": {"type": "base64", "media_type": head.removeprefix("data:"), "data": data}}
 
 
 def arguments(text: Any) -> dict[str, Any]:

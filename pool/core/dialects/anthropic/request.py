@@ -23,7 +23,7 @@ EFFORTS = ((2_048, "low"), (16_384, "medium"))
 _NEW_LIMIT = re.compile(r"(?:.*/)?(?:o\d|gpt-[5-9])")
 """Models of OpenAI's that refuse `max_tokens`; many of their imitators know nothing else."""
 
-_IGNORED = frozenset({"thinking", "redacted_thinking", "server_tool_use", "web_search_tool_result"})
+_IGNORED = ("thinking", "redacted_thinking", "server_tool_use", "web_search_tool_result")
 """Blocks of an earlier answer that only their own model could use again."""
 
 

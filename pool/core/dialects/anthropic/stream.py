@@ -12,7 +12,7 @@ import orjson
 
 from pool.core import sse
 from pool.core.calls import Call, StreamReader, Usage
-from pool.core.dialects.anthropic.answer import message_id, stop_reason, usage_object
+from pool.core.dialects.anthropic.answer import image_block, message_id, stop_reason, usage_object
 from pool.core.dialects.anthropic.signatures import THOUGHT, signature_block, signature_in
 from pool.core.tokens import estimate_prompt
 
@@ -76,6 +76,9 @@ class MessagesReader:
             if isinstance(text, str) and text:
                 yield from self._into("text", {"type": "text", "text": ""})
                 yield self._delta(type="text_delta", text=text)
+            for image in delta.get("images") or ():
+                if block := image_block(image):
+                    yield from self._into(f"image {self._block}", block)
             for call in delta.get("tool_calls") or ():
                 yield from self._call_piece(call)
             self._finish = choice.get("finish_reason") or self._finish

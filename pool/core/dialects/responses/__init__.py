@@ -1,0 +1,1 @@
+"""OpenAI's Responses API for providers that know its chat format only: carried there and back."""
