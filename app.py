@@ -21,6 +21,7 @@ from flask_migrate import Migrate
 from pool import settings as settings_module
 from pool.adapters import queries
 from pool.adapters.database import Database
+from pool.adapters.fetching import Fetcher
 from pool.adapters.inventory import Inventory
 from pool.adapters.memory import MemoryState
 from pool.adapters.passwords import Passwords, weak
@@ -69,6 +70,7 @@ class Keypool:
     inventory: Inventory
     state: PoolState
     upstream: Upstream
+    fetcher: Fetcher
     relay: Relay
     models: ModelList
     checker: Checker
@@ -91,6 +93,7 @@ class Keypool:
         self.spool.close()
         self.recorder.tidy()
         self.upstream.close()
+        self.fetcher.close()
         self.passwords.close()
         self.database.close()
 
@@ -171,6 +174,8 @@ def _assemble(boot: Environment) -> Keypool:
     recovery = _recovery(database, catalogue, checker, judge)
     models = ModelList(relay, catalogue, settings, time.time, gevent.spawn)
     relay.lists_model = models.lists
+    fetcher = Fetcher()
+    relay.fetch = fetcher.fetch
     inventory.on_change(models.forget)
     preferences.on_change(_tell(boot))
     admission = Admission(state, settings, prices.of, time.time)
@@ -185,6 +190,7 @@ def _assemble(boot: Environment) -> Keypool:
         inventory=inventory,
         state=state,
         upstream=upstream,
+        fetcher=fetcher,
         relay=relay,
         models=models,
         checker=checker,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .core.calls import NO_USAGE, Ask, Call, Codec, Usage
 from .core.catalogue import LIMITED, Pool
 from .core.dialects import ConversionSettings, codec_for
+from .core.dialects.settings import Resolver
 from .core.exhaustion import in_a_storm, no_keys, nothing_left
 from .core.faults import Fault
 from .core.keys import Key
@@ -199,7 +200,8 @@ class Choosing:
         """A provider as this call meets it, and how the call travels there; None where it cannot."""
         call = self._call
         provider = provider.speaking(call.dialect)
-        codec = codec_for(call.dialect, provider.dialect, call.operation, settings=conversion(self._settings))
+        settings = conversion(self._settings, self._relay.fetch)
+        codec = codec_for(call.dialect, provider.dialect, call.operation, settings=settings)
         return provider, codec
 
     def _pick(self, plan: Plan, rotation: Rotation, policy: str, now: float) -> Pick | None:
@@ -286,11 +288,12 @@ def policy_of(caller: Caller, pool: Pool, settings: Settings) -> tuple[str, str]
     return (pool.policy, "pool") if pool.policy else (settings.rotation_strategy, "setting")
 
 
-def conversion(settings: Settings) -> ConversionSettings:
+def conversion(settings: Settings, fetch: Resolver | None = None) -> ConversionSettings:
     """The settings a conversion depends on, as the dialects want them."""
     return ConversionSettings(
         safety_preset=settings.safety_preset,
         thinking_enabled=settings.thinking_enabled,
         thinking_budget=settings.thinking_budget,
         include_thoughts=settings.include_thoughts,
+        resolve=fetch,
     )

@@ -12,6 +12,7 @@ from .choosing import Choosing, Pick
 from .core import outcomes
 from .core.calls import GEMINI, Call, Reply, StreamReader, Target, Timeouts
 from .core.catalogue import Catalogue, Client, Pool
+from .core.dialects.settings import Resolver
 from .core.faults import Broken, CannotConnect, Draining, Fault, NotYet, UpstreamError
 from .core.judge import Judge, Thresholds
 from .core.keys import Key
@@ -124,6 +125,7 @@ class Relay:
         self.rng = rng
         self.user_agent = user_agent
         self.lists_model: Callable[[int, str], bool] = lambda pool_id, model: False
+        self.fetch: Resolver | None = None
         self.waiting = 0
 
     def answer(self, call: Call, caller: Caller) -> Answer:
