@@ -15,6 +15,7 @@ from sqlalchemy import make_url, text
 
 from pool.adapters.database import Database
 from pool.adapters.tables import db
+from tests.adapters.redis_kit import Workers
 from tests.redis_server import RedisServer, found
 
 PORT = 54329
@@ -127,6 +128,22 @@ def redis_server(tmp_path):
     found(url_will_do=False)
     with RedisServer(tmp_path) as server:
         yield server
+
+
+@pytest.fixture
+def workers(redis_url):
+    """Makes workers on a Redis nothing happens to."""
+    workers = Workers(redis_url, f"keypool-test-{secrets.token_hex(6)}:")
+    yield workers
+    workers.close()
+
+
+@pytest.fixture
+def suffering(redis_server):
+    """Makes workers on a Redis to which something will happen."""
+    workers = Workers(redis_server.url)
+    yield workers
+    workers.close()
 
 
 def _started(folder: Path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pool.adapters.memory import NEVER, MemoryState
@@ -103,11 +103,11 @@ class Local(MemoryState):
         for debt in [key for key in self._owed if key[1].startswith(owner + "/")]:
             del self._owed[debt]
 
-    def seen(self, now: float) -> list[Entry]:
+    def seen(self, now: float) -> Iterator[Entry]:
         """What the shared counters were last seen at, as far as it holds."""
         return _entries(self._sights, now)
 
-    def stored(self, now: float) -> list[Entry]:
+    def stored(self, now: float) -> Iterator[Entry]:
         """What storage said of periods."""
         return _entries(self._stored, now)
 
@@ -224,12 +224,10 @@ def _sight(bound: Bound, used: int, own: int, at: int) -> Sight:
     return Sight("sliding", at, used, own, at + 1 + bound.span_s)
 
 
-def _entries(sights: Mapping[str, Sight], now: float) -> list[Entry]:
-    return [
-        Entry(sight.kind, counter, sight.used, sight.place, _until(sight, now))
-        for counter, sight in sights.items()
-        if sight.used and sight.over_at > now
-    ]
+def _entries(sights: Mapping[str, Sight], now: float) -> Iterator[Entry]:
+    for counter, sight in list(sights.items()):
+        if sight.used and sight.over_at > now:
+            yield Entry(sight.kind, counter, sight.used, sight.place, _until(sight, now))
 
 
 def _until(sight: Sight, now: float) -> float:

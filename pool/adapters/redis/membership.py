@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -44,11 +44,15 @@ class Patience:
 class Member(Host, Protocol):
     """Whose place it is."""
 
-    def seen(self) -> list[Op]:
+    def seen(self) -> Iterable[Op]:
         """For a Redis that has lost them: what counters were when last seen."""
         ...
 
-    def stored(self) -> list[Op]:
+    def levels(self) -> Iterable[Op]:
+        """What this worker holds."""
+        ...
+
+    def stored(self) -> Iterable[Op]:
         """What storage has of them, just now."""
         ...
 
@@ -193,6 +197,7 @@ class Membership:
         # At its first joining a worker knows nothing that a trusted Redis does not.
         if self._epoch and fence.epoch not in (self._epoch, self._handed_in_for):
             push(connection, fence, self._member.seen())
+        push(connection, fence, self._member.levels())
         self._begin(connection, fence, done_by(said))
         return self._patience.beat_s
 
@@ -202,7 +207,7 @@ class Membership:
         if self._epoch and not same_counters:
             self._words.begin_again()
         session = Session(connection, fence, self._patience.timeout_s, self._member, self._ended)
-        session.start(self._member.resume(done, same_counters))
+        session.start([*self._member.resume(done, same_counters), Op("bury", (self._asker,))])
         self.session = session
         self._epoch, self._asker, self._next_asker = fence.epoch, fence.asker, secrets.token_hex(6)
         self._joined_at = time.monotonic()
@@ -216,6 +221,7 @@ class Membership:
         if fence.epoch == self._handed_in_for:
             return
         push(connection, fence, self._member.seen())
+        push(connection, fence, self._member.levels())
         self._handed_in_for = fence.epoch
         owed = self._member.owed()
         try:

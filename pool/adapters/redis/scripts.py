@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-SCRIPTS = ("admit", "settle", "held", "merge", "forget", "claim", "beat", "leave")
-"""What is called in a session. `join` and `trust` come before one."""
+SCRIPTS = ("admit", "settle", "held", "merge", "forget", "claim", "beat", "bury", "leave")
+"""What is called in a session; the others come before one."""
 
 FOLDER = Path(__file__).with_name("scripts")
 

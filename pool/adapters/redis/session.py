@@ -95,12 +95,15 @@ class Session:
         self._queue: deque[Op] = deque()
         self._something = Event()
         self._batch = 0
+        self._under_way: list[Op] = []
 
     def start(self, first: Sequence[Op]) -> None:
         """`first` goes before anything else."""
         self._queue.extendleft(reversed(first))
         self._something.set()
-        gevent.spawn(self._talk)
+        talking = gevent.spawn(self._talk)
+        # Whatever it dies of, nobody may wait for ever.
+        talking.link_exception(lambda dead: self.end(f"{dead.exception!r}", unsure=self._under_way))
 
     def ask(self, op: Op) -> None:
         self._queue.append(op)
@@ -137,12 +140,13 @@ class Session:
                 self._something.clear()
                 self._something.wait()
                 continue
-            batch = self._next_batch()
+            self._under_way = batch = self._next_batch()
             try:
                 answers = self._exchange(batch)
             except AWAY as error:
                 self.end(str(error) or type(error).__name__, unsure=batch)
                 return
+            self._under_way = []
             self._hand_out(batch, answers)
 
     def _next_batch(self) -> list[Op]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 from pool.adapters.memory import NEVER
@@ -156,17 +157,20 @@ class RedisState:
         for op in undone:
             self._keep(op)
 
-    def seen(self) -> list[Op]:
+    def seen(self) -> Iterator[Op]:
         """What storage had is a sight like any other by now: what was taken alone since comes on top."""
         now = self._clock()
-        return _merges("seen", [*self._local.seen(now), *self._local.stored(now)])
+        return _merges("seen", chain(self._local.seen(now), self._local.stored(now)))
 
-    def stored(self) -> list[Op]:
-        periods = _merges("stored", self._local.stored(self._clock()))
-        return periods + [op for op in self._kept if op.name == "merge"]
+    def stored(self) -> Iterator[Op]:
+        kept = [op for op in self._kept if op.name == "merge"]
+        return chain(_merges("stored", self._local.stored(self._clock())), kept)
+
+    def levels(self) -> Iterator[Op]:
+        return _merges("add", self._local.levels())
 
     def owed(self) -> list[Op]:
-        return _merges("owed", self._local.debts())
+        return list(_merges("owed", self._local.debts()))
 
     def resume(self, done: Mapping[int, tuple[int, int, int]], same_counters: bool) -> list[Op]:
         """What must go out first in a new session. `done`: slot -> batch, offer and second, of the former's last."""
@@ -179,7 +183,7 @@ class RedisState:
             elif not was_done:
                 self._keep(op)
         self._unsure = []
-        first = [*self._kept, *_merges("add", [*self._local.levels(), *self._local.debts()])]
+        first = [*self._kept, *self.levels(), *_merges("add", self._local.debts())]
         self._kept.clear()
         return first
 
@@ -273,12 +277,11 @@ def _frees_at(bound: Bound, second: int) -> float:
     return second + 1 + bound.span_s if second >= 0 else NEVER
 
 
-def _merges(how: str, entries: Sequence[Entry]) -> list[Op]:
-    ops = []
-    for begin in range(0, len(entries), AT_ONCE):
-        some = entries[begin : begin + AT_ONCE]
+def _merges(how: str, entries: Iterable[Entry]) -> Iterator[Op]:
+    """One at a time: there may be a hundred thousand entries, and between two merges others have their turn."""
+    rest = iter(entries)
+    while some := list(islice(rest, AT_ONCE)):
         args: list[Any] = [how]
         for entry in some:
             args += (KINDS[entry.kind], entry.counter, entry.amount, entry.place, int(entry.ttl_s * 1000))
-        ops.append(Op("merge", args, some, again=how == "most", weight=len(some)))
-    return ops
+        yield Op("merge", args, some, again=how == "most", weight=len(some))

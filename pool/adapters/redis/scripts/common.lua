@@ -4,7 +4,8 @@
 -- ARGV    1 prefix, 2 epoch as the asker knows it, 3 the asker, 4 and 5 slot and batch of this call, then the script's own.
 --
 -- prefix epoch             set while the counters may be trusted; gone with them when Redis was emptied
--- prefix worker:<asker>    a lease: what an asker holds counts while it lives, and only then may it change anything
+-- prefix worker:<asker>    a lease: what an asker holds counts while it lives, and only then may it change anything;
+--                          "over" where the worker goes on as another asker and hands over what it holds
 -- prefix done:<asker>      slot -> what the last batch's calls did, read when an answer was lost
 -- prefix s:<epoch>:<name>  sliding window: hash of total, first, last, second -> amount, >second -> the next second
 -- prefix l:<epoch>:<name>  level: hash of asker -> amount
@@ -22,7 +23,7 @@ local MOST_SKEW_S = 60
 -- held up on its way, and for which the asker has helped itself since, comes to nothing by this.
 local function outdated()
   local known = redis.call('MGET', KEYS[1], KEYS[2])
-  if not known[2] then return OUTDATED end
+  if not known[2] or known[2] == 'over' then return OUTDATED end
   if known[1] ~= epoch and redis.call('GET', prefix .. 'refill') ~= epoch then return OUTDATED end
 end
 

@@ -1,10 +1,11 @@
--- Begin a lease and end the former one, and with it what was held under it and what may still be on its way.
+-- Begin a lease and end the former one, and with it whatever may still be on its way.
 --
 -- ARGV     6 name of the worker, 7 lease in ms, 8 the former asker, 9 the server's run id, 10 an epoch to begin.
 -- Answers  1: trust the counters; 2: refill them, nobody else does; 3: somebody does. Then the epoch, or the one to come;
 --          how many workers live; and what the former asker's last calls did.
 local lease_ms, server = tonumber(ARGV[7]), redis.call('GET', prefix .. 'server')
-if ARGV[8] ~= '' then redis.call('DEL', prefix .. 'worker:' .. ARGV[8]) end
+local former = prefix .. 'worker:' .. ARGV[8]
+if redis.call('EXISTS', former) == 1 then redis.call('SET', former, 'over', 'PX', lease_ms) end
 redis.call('SET', KEYS[2], ARGV[6], 'PX', lease_ms)
 redis.call('HSET', prefix .. 'done:' .. asker, 'since', ARGV[6])
 redis.call('PEXPIRE', prefix .. 'done:' .. asker, DAY_MS)
