@@ -6,7 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Resolver = Callable[[str], tuple[str, bytes]]
-"""Fetches an http(s) URL: its mime type and its bytes. Raises `Fault` where it cannot."""
+"""Fetches an http(s) URL: its mime type and its bytes.
+
+Raises `Fault` where it cannot; who converts names the place in the request. Asked once for each address of a request.
+"""
+
+Note = Callable[[str], None]
+"""Told in one sentence, without any content, what a request asked for in vain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +20,7 @@ class ConversionSettings:
     """`safety_preset`: off | google_default.
 
     The thinking fields apply where a request says nothing of its own; a budget of None or -1 leaves Google's.
-    `resolve` fetches media by URL; without it such a URL is refused.
+    `resolve` fetches media by URL; without it such a URL is refused. `note` is told which fields are ignored.
     """
 
     safety_preset: str = "off"
@@ -22,6 +28,7 @@ class ConversionSettings:
     thinking_budget: int | None = None
     include_thoughts: bool = False
     resolve: Resolver | None = None
+    note: Note | None = None
 
 
 DEFAULTS = ConversionSettings()

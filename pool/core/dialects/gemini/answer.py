@@ -12,6 +12,8 @@ from pool.core.calls import Call
 from pool.core.dialects.gemini import chunks
 from pool.core.dialects.gemini.grounding import annotations_of
 from pool.core.dialects.gemini.names import bare_model
+from pool.core.dialects.gemini.signatures import signed
+from pool.core.dialects.gemini.speech import audio_of, is_speech
 
 KNOWN_MEMBERS = ("candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId")
 PLAIN_FINISHES = ("STOP", "MAX_TOKENS")
@@ -57,12 +59,15 @@ def _choice(call: Call, candidate: dict[str, Any], place: int) -> dict[str, Any]
     for part in parts:
         said.add(part)
     finish = chunks.finish_of(candidate)
+    reason = finish_reason(finish, bool(said.calls))
     choice = {
         "index": candidate.get("index", place),
         "message": said.message(),
         "logprobs": logprobs_of(candidate),
-        "finish_reason": finish_reason(finish, bool(said.calls)),
+        "finish_reason": reason,
     }
+    if said.calls and speaks_functions(call):
+        choice = as_function_call(choice)
     if annotations := annotations_of(candidate, [part.get("text", "") for part in said.texts_by_part]):
         choice["message"]["annotations"] = annotations
     return choice | finish_note(candidate, finish)
@@ -94,6 +99,19 @@ def finish_reason(finish: str | None, has_calls: bool) -> str:
     return "tool_calls" if has_calls else "stop"
 
 
+def speaks_functions(call: Call) -> bool:
+    """Whether the client knows only the predecessor of tools: it reads `function_call`, and one of it."""
+    payload = call.payload or {}
+    return bool(payload.get("functions")) and not payload.get("tools")
+
+
+def as_function_call(choice: dict[str, Any]) -> dict[str, Any]:
+    message = {name: value for name, value in choice["message"].items() if name != "tool_calls"}
+    message["function_call"] = choice["message"]["tool_calls"][0]["function"]
+    reason = "function_call" if choice["finish_reason"] == "tool_calls" else choice["finish_reason"]
+    return choice | {"message": message, "finish_reason": reason}
+
+
 def finish_note(candidate: dict[str, Any], finish: str | None) -> dict[str, Any]:
     """Google's own word for an unusual end, beside OpenAI's: "stop" after a malformed call is no success."""
     if finish is None or finish in PLAIN_FINISHES:
@@ -115,7 +133,7 @@ class Said:
         self.thoughts: list[str] = []
         self.calls: list[dict[str, Any]] = []
         self.images: list[dict[str, Any]] = []
-        self.audio: dict[str, Any] | None = None
+        self.speech: list[dict[str, Any]] = []
         self.signature: str | None = None
 
     def add(self, part: dict[str, Any]) -> None:
@@ -129,12 +147,13 @@ class Said:
             self.thoughts.append(part.get("text") or "")
         elif (text := text_of(part)) is not None:
             self.texts.append(text)
-        if part.get("thoughtSignature") and not media:
+        if part.get("thoughtSignature") and "text" in part:
+            # That of a search or of code Google ran stands for a part that no message of OpenAI's can hold.
             self.signature = part["thoughtSignature"]
 
     def _add_media(self, media: dict[str, Any], part: dict[str, Any]) -> None:
-        if str(media.get("mimeType", "")).startswith("audio/"):
-            self.audio = audio_of(self._call, media)
+        if "inlineData" in part and is_speech(media):
+            self.speech.append(media)
         else:
             self.images.append(image_of(part, len(self.images)))
 
@@ -150,8 +169,8 @@ class Said:
             message["tool_calls"] = self.calls
         if self.images:
             message["images"] = self.images
-        if self.audio:
-            message["audio"] = self.audio
+        if self.speech:
+            message["audio"] = audio_of(self._call, self.speech)
         if self.signature:
             message["extra_content"] = signed(self.signature)
         return message
@@ -183,10 +202,6 @@ def tool_call(call: Call, part: dict[str, Any], place: int) -> dict[str, Any]:
     return made
 
 
-def signed(signature: str) -> dict[str, Any]:
-    return {"google": {"thought_signature": signature}}
-
-
 def image_of(part: dict[str, Any], index: int) -> dict[str, Any]:
     """`images` is what clients of image models read; the signature is needed to edit it in a later turn."""
     inline = part.get("inlineData")
@@ -198,15 +213,6 @@ def image_of(part: dict[str, Any], index: int) -> dict[str, Any]:
     if part.get("thoughtSignature"):
         image["extra_content"] = signed(part["thoughtSignature"])
     return image
-
-
-def audio_of(call: Call, media: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": f"audio_{call.request_id}",
-        "data": media.get("data", ""),
-        "expires_at": 0,
-        "transcript": "",
-    }
 
 
 def logprobs_of(candidate: dict[str, Any]) -> dict[str, Any] | None:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import orjson
 
 from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Usage
-from pool.core.dialects.gemini import answer, chunks, embeddings, request
+from pool.core.dialects.gemini import answer, chunks, embeddings, ignored, request
 from pool.core.dialects.gemini.names import bare_model
 from pool.core.dialects.gemini.passthrough import model_path
 from pool.core.dialects.gemini.stream import ChatReader
 from pool.core.dialects.openai import check_model, encoded, payload_of
 from pool.core.dialects.passing import MISSHAPEN, NOT_JSON, Misshapen, bare_failure, parsed
-from pool.core.dialects.settings import ConversionSettings
+from pool.core.dialects.settings import DEFAULTS, ConversionSettings
 from pool.core.dialects.spoken import estimated
 
 
@@ -23,7 +23,10 @@ class ChatCodec:
 
     def ask(self, call: Call, model: str) -> Ask:
         check_model(model)
-        body = request.request_body(payload_of(call), model, self._settings)
+        payload = payload_of(call)
+        body = request.request_body(payload, model, self._settings)
+        if self._settings.note and (sentence := ignored.sentence(payload, ignored.CHAT)):
+            self._settings.note(sentence)
         verb = "streamGenerateContent" if call.stream else "generateContent"
         query = (("alt", "sse"),) if call.stream else ()
         return Ask("POST", model_path(bare_model(model), verb), encoded(body), query)
@@ -44,10 +47,16 @@ class ChatCodec:
 
 
 class EmbeddingsCodec:
+    def __init__(self, settings: ConversionSettings = DEFAULTS) -> None:
+        self._settings = settings
+
     def ask(self, call: Call, model: str) -> Ask:
         check_model(model)
         name = bare_model(model)
-        body = embeddings.request_body(payload_of(call), name)
+        payload = payload_of(call)
+        body = embeddings.request_body(payload, name)
+        if self._settings.note and (sentence := ignored.sentence(payload, ignored.EMBEDDINGS)):
+            self._settings.note(sentence)
         return Ask("POST", model_path(name, "batchEmbedContents"), encoded(body))
 
     def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:

@@ -1,4 +1,4 @@
-"""Google's grounding as OpenAI's `annotations`: which words of the answer rest on which page."""
+"""Google's grounding and citations as OpenAI's `annotations`: which words of the answer rest on which page."""
 
 from __future__ import annotations
 
@@ -12,6 +12,22 @@ def annotations_of(candidate: dict[str, Any], texts: list[str]) -> list[Annotati
 
     `texts` are the texts of the candidate's parts, "" where a part has none that reached the client.
     """
+    return _grounded(candidate, texts) + _cited(candidate, "".join(texts))
+
+
+def _cited(candidate: dict[str, Any], text: str) -> list[Annotation]:
+    """What the answer was recited from, where that has an address. The list has had two names (recorded)."""
+    cited = candidate.get("citationMetadata")
+    sources = (cited.get("citationSources") or cited.get("citations")) if isinstance(cited, dict) else None
+    found = []
+    for source in sources if isinstance(sources, list) else ():
+        if isinstance(source, dict) and source.get("uri"):
+            page = {"url": source["uri"], "title": source.get("title") or ""}
+            found.append(citation(page, *_span({**source, "partIndex": 0}, [text])))
+    return found
+
+
+def _grounded(candidate: dict[str, Any], texts: list[str]) -> list[Annotation]:
     grounding = candidate.get("groundingMetadata")
     if not isinstance(grounding, dict):
         return []

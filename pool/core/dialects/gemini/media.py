@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import mimetypes
 import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -11,14 +10,55 @@ from urllib.parse import unquote_to_bytes
 from pool.core.dialects.gemini.names import at_least
 from pool.core.dialects.refusals import refuse
 from pool.core.dialects.settings import Resolver
+from pool.core.faults import Fault
 
 AUDIO_TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "pcm16": "audio/pcm"}
 SAME_TYPES = {"image/jpg": "image/jpeg", "audio/mp3": "audio/mpeg", "audio/x-wav": "audio/wav"}
+TYPES = {
+    **{name: f"image/{name}" for name in ("png", "jpeg", "webp", "gif", "heic", "heif", "bmp", "avif")},
+    **{name: f"audio/{name}" for name in ("wav", "aac", "ogg", "flac", "aiff", "opus")},
+    **{name: f"video/{name}" for name in ("mp4", "mpeg", "webm")},
+    **{name: f"text/{name}" for name in ("html", "css", "csv", "xml", "rtf")},
+    **{name: "text/plain" for name in ("txt", "log", "ini", "toml", "yaml", "yml", "sh", "sql", "c", "h", "rs", "go")},
+    **{"jpg": "image/jpeg", "svg": "image/svg+xml", "tif": "image/tiff", "tiff": "image/tiff"},
+    **{"mp3": "audio/mpeg", "m4a": "audio/mp4", "pcm": "audio/pcm", "aif": "audio/aiff", "oga": "audio/ogg"},
+    **{"mov": "video/quicktime", "mpg": "video/mpeg", "avi": "video/x-msvideo", "wmv": "video/x-ms-wmv"},
+    **{"flv": "video/x-flv", "3gp": "video/3gpp", "mkv": "video/x-matroska"},
+    **{"pdf": "application/pdf", "json": "application/json", "js": "text/javascript", "mjs": "text/javascript"},
+    **{"ts": "text/x-typescript", "py": "text/x-python", "md": "text/markdown", "htm": "text/html"},
+}
+"""What a file's name says of its type. Not the standard library's: that one depends on the machine it runs on."""
+
 RESOLUTIONS = {"low": "MEDIA_RESOLUTION_LOW", "high": "MEDIA_RESOLUTION_HIGH"}
 
 GOOGLE_FILE = re.compile(r"https://generativelanguage\.googleapis\.com/v\w+/files/[\w-]+")
+GOOGLE_NAME = re.compile(r"files/[\w-]+")
+FILES_OF_GOOGLE = "https://generativelanguage.googleapis.com/v1beta/"
 YOUTUBE = re.compile(r"https?://(?:www\.|m\.)?(?:youtube\.com/|youtu\.be/)")
+WAV = "UklGR"
+"""How every WAV file begins in base64."""
+SAMPLES = "audio/L16;codec=pcm;rate=24000"
+"""What Gemini's speech models answer with (recorded)."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]*+={0,2}\s*+")
+
+
+def type_of(name: Any) -> str | None:
+    """The mime type of a file by the end of its name."""
+    return TYPES.get(name.rpartition(".")[2].lower()) if isinstance(name, str) else None
+
+
+def remembered(resolve: Resolver | None) -> Resolver | None:
+    """The same, but for fetching no address twice: a picture may stand in several turns of one request."""
+    if resolve is None:
+        return None
+    fetched: dict[str, tuple[str, bytes]] = {}
+
+    def once(url: str) -> tuple[str, bytes]:
+        if url not in fetched:
+            fetched[url] = resolve(url)
+        return fetched[url]
+
+    return once
 
 
 def from_url(url: Any, where: str, resolve: Resolver | None, mime_type: str | None = None) -> dict[str, Any]:
@@ -30,7 +70,7 @@ def from_url(url: Any, where: str, resolve: Resolver | None, mime_type: str | No
     if url.startswith("gs://"):
         # Not urlsplit, which refuses some addresses: "gs://[".
         name = re.split(r"[?#]", url[5:], maxsplit=1)[0].partition("/")[2]
-        known = mime_type or mimetypes.guess_type(name)[0]
+        known = mime_type or type_of(name)
         if known is None:
             raise refuse("The type of this gs:// object is unknown: name it in `format`.", where)
         return {"fileData": {"mimeType": known, "fileUri": url}}
@@ -38,7 +78,12 @@ def from_url(url: Any, where: str, resolve: Resolver | None, mime_type: str | No
         return {"fileData": {"fileUri": url, **({"mimeType": mime_type} if mime_type else {})}}
     if resolve is None or not url.startswith(("http://", "https://")):
         raise refuse("This URL cannot be fetched for the model: send the data as a data: URL.", where)
-    fetched_type, data = resolve(url)
+    try:
+        fetched_type, data = resolve(url)
+    except Fault as fault:
+        # Whoever fetches knows the address, but not where in the request it stands.
+        fault.param = fault.param or where
+        raise
     return inline(mime_type or fetched_type, base64.b64encode(data).decode())
 
 
@@ -88,35 +133,58 @@ def from_image(part: dict[str, Any], where: str, model: str, resolve: Resolver |
     return made
 
 
-def from_audio(part: dict[str, Any], where: str) -> dict[str, Any]:
+def from_audio(part: dict[str, Any], where: str, resolve: Resolver | None) -> dict[str, Any]:
     audio = part.get("input_audio")
     if not isinstance(audio, dict) or not isinstance(audio.get("data"), str):
         raise refuse("input_audio must be an object with data and format.", f"{where}.input_audio")
     form = (stated_type(audio, "format", f"{where}.input_audio") or "wav").lower()
     data = audio["data"]
-    if data.startswith("data:"):
-        return from_url(data, f"{where}.input_audio.data", None)
+    if is_url(data):
+        return from_url(data, f"{where}.input_audio.data", resolve)
     return inline(AUDIO_TYPES.get(form, f"audio/{form}"), checked_base64(data, f"{where}.input_audio.data"))
 
 
+def from_answer(data: str, where: str) -> dict[str, Any]:
+    """Speech of an earlier answer, as `speech.py` hands it out: WAV, or samples without a head."""
+    kind = "audio/wav" if data.startswith(WAV) else SAMPLES
+    return inline(kind, checked_base64(data, where))
+
+
+def from_holder(part: dict[str, Any], kind: str, where: str, resolve: Resolver | None) -> dict[str, Any]:
+    """`video_url` and `audio_url`, which other gateways know beside OpenAI's `image_url`."""
+    holder = part.get(kind)
+    if not isinstance(holder, dict):
+        return from_url(holder, f"{where}.{kind}.url", resolve)
+    mime_type = stated_type(holder, "format", f"{where}.{kind}")
+    return from_url(holder.get("url"), f"{where}.{kind}.url", resolve, mime_type)
+
+
 def from_file(part: dict[str, Any], where: str, resolve: Resolver | None) -> dict[str, Any]:
-    """A file by its data, or by an address; an id of OpenAI's file store means nothing to Google."""
-    file = part.get("file")
+    """A file by its data, or by an address; an id of OpenAI's file store means nothing to Google.
+
+    `input_file` of OpenAI's newer API has no object `file` around its members.
+    """
+    file, where = (part, where) if "file" not in part else (part["file"], f"{where}.file")
     if not isinstance(file, dict):
-        raise refuse("file must be an object.", f"{where}.file")
-    mime_type = stated_type(file, "format", f"{where}.file") or stated_type(file, "mime_type", f"{where}.file")
+        raise refuse("file must be an object.", where)
+    mime_type = stated_type(file, "format", where) or stated_type(file, "mime_type", where)
     data, address = file.get("file_data"), file.get("file_id") or file.get("file_url")
     if isinstance(data, str):
-        if data.startswith("data:"):
-            return from_url(data, f"{where}.file.file_data", None, mime_type)
-        filename = file.get("filename")
-        known = mime_type or mimetypes.guess_type(filename if isinstance(filename, str) else "")[0]
+        if is_url(data):
+            return from_url(data, f"{where}.file_data", resolve, mime_type)
+        known = mime_type or type_of(file.get("filename"))
         if known is None:
-            raise refuse("The type of this file is unknown: name it in `filename`.", f"{where}.file.filename")
-        return inline(known, checked_base64(data, f"{where}.file.file_data"))
+            raise refuse("The type of this file is unknown: name it in `filename`.", f"{where}.filename")
+        return inline(known, checked_base64(data, f"{where}.file_data"))
+    if isinstance(address, str) and GOOGLE_NAME.fullmatch(address):
+        address = FILES_OF_GOOGLE + address
     if isinstance(address, str) and "://" in address:
-        return from_url(address, f"{where}.file.file_id", resolve, mime_type)
-    raise refuse("Send the file's data: an id of OpenAI's files is unknown to Gemini.", f"{where}.file.file_id")
+        return from_url(address, f"{where}.file_id" if file.get("file_id") else f"{where}.file_url", resolve, mime_type)
+    raise refuse("Send the file's data: an id of OpenAI's files is unknown to Gemini.", f"{where}.file_id")
+
+
+def is_url(text: str) -> bool:
+    return text.startswith(("data:", "http://", "https://", "gs://"))
 
 
 def is_base64(text: str) -> bool:

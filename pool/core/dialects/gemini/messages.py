@@ -7,15 +7,14 @@ from typing import Any
 import orjson
 
 from pool.core.dialects.gemini import media
-from pool.core.dialects.gemini.names import at_least
+from pool.core.dialects.gemini.names import at_least, knows_call_ids
+from pool.core.dialects.gemini.signatures import SKIP_SIGNATURE, plain_id, signature_of
 from pool.core.dialects.refusals import refuse, shown
 from pool.core.dialects.settings import Resolver
 
 Part = dict[str, Any]
 
-SKIP_SIGNATURE = "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I="
-"""base64 of "skip_thought_signature_validator": Gemini 3 refuses a replayed call without any signature,
-and most OpenAI clients lose what they do not know. Source: https://ai.google.dev/gemini-api/docs/thought-signatures"""
+MEDIA = ("image_url", "input_image", "input_audio", "file", "input_file", "video_url", "audio_url")
 
 
 class Conversation:
@@ -25,23 +24,27 @@ class Conversation:
         self.contents: list[dict[str, Any]] = []
         self.system: list[Part] = []
         self._model = model
-        self._resolve = resolve
+        self._resolve = media.remembered(resolve)
         self._names: dict[str, str] = {}
         self._order: dict[str, int] = {}
         self._unanswered: list[tuple[str, str]] = []
         self._answered: set[str] = set()
 
     def add_all(self, messages: Any) -> None:
-        if not isinstance(messages, list) or not messages:
-            code = "missing_required_parameter" if messages is None else "invalid_value"
-            raise refuse("messages must be a list with at least one message.", "messages", code)
+        if messages is None:
+            raise refuse("messages is missing.", "messages", "missing_required_parameter")
+        if not isinstance(messages, list):
+            raise refuse("messages must be a list.", "messages")
+        if not messages:
+            # What OpenAI answers (recorded).
+            raise refuse("messages must hold at least one message.", "messages", "empty_array")
         for index, message in enumerate(messages):
             if not isinstance(message, dict):
                 raise refuse("A message must be an object.", f"messages[{index}]")
             self._add(message, f"messages[{index}]")
-        if not self.contents:
-            # Instructions alone: Gemini wants a turn to answer.
-            self._turn("user", [{"text": " "}])
+        if not self.contents or begins_with_call(self.contents[0]):
+            # Instructions alone: Gemini wants a turn to answer. Nor may a history cut in the middle begin with a call.
+            self.contents.insert(0, {"role": "user", "parts": [{"text": " "}]})
         self._sort_results()
 
     def instruct_first_turn(self) -> None:
@@ -95,32 +98,46 @@ class Conversation:
             case "image_url" | "input_image":
                 return media.from_image(part, where, self._model, self._resolve)
             case "input_audio":
-                return media.from_audio(part, where)
+                return media.from_audio(part, where, self._resolve)
             case "file" | "input_file":
                 return media.from_file(part, where, self._resolve)
             case "video_url" | "audio_url" as kind:
-                holder = part.get(kind)
-                url = holder.get("url") if isinstance(holder, dict) else holder
-                return media.from_url(url, f"{where}.{kind}.url", self._resolve)
+                return media.from_holder(part, kind, where, self._resolve)
             case kind:
                 raise refuse(f"Parts of type {shown(kind)} cannot be sent to Gemini.", f"{where}.type")
 
     def _assistant(self, message: dict[str, Any], where: str) -> list[Part]:
-        parts: list[Part] = []
-        content = message.get("content")
-        if content is not None:
-            parts = [{"text": text} for text in texts_of(content, f"{where}.content") if text]
+        parts = self._said(message.get("content"), f"{where}.content")
         if not parts and isinstance(message.get("refusal"), str):
             parts = [{"text": message["refusal"]}]
         parts += self._pictures(message, where)
-        signature = signature_of(message)
-        if signature:
-            # Signatures sit on text as well, often on an empty one at the end of the answer.
-            if not parts:
-                parts = [{"text": ""}]
-            parts[-1].setdefault("thoughtSignature", signature)
-        parts += self._calls(message, where)
-        return parts or [{"text": ""}]
+        parts += self._spoken(message.get("audio"), bool(parts or message.get("tool_calls")), f"{where}.audio")
+        calls = self._calls(message, where)
+        if signature := signature_of(message):
+            # Signatures sit on text as well, often on an empty one at the end of the answer. Beside a call alone it
+            # is the call's: Google's own OpenAI layer writes it so (recorded).
+            if calls and not parts and "thoughtSignature" not in calls[0]:
+                calls[0]["thoughtSignature"] = signature
+            else:
+                parts = parts or [{"text": ""}]
+                parts[-1].setdefault("thoughtSignature", signature)
+        if calls and "thoughtSignature" not in calls[0] and at_least(self._model, 3):
+            calls[0]["thoughtSignature"] = SKIP_SIGNATURE
+        return parts + calls or [{"text": ""}]
+
+    def _said(self, content: Any, where: str) -> list[Part]:
+        """What an assistant said: text, refusals, and media where a client puts them among its parts."""
+        if content is None:
+            return []
+        if not isinstance(content, list):
+            return [{"text": text} for text in texts_of(content, where) if text]
+        parts: list[Part] = []
+        for index, part in enumerate(content):
+            if isinstance(part, dict) and part.get("type") in MEDIA:
+                parts.append(self._part(part, f"{where}[{index}]"))
+            else:
+                parts += [{"text": text} for text in texts_of([part], where, index) if text]
+        return parts
 
     def _pictures(self, message: dict[str, Any], where: str) -> list[Part]:
         """Images of an earlier answer, as `answer.py` hands them out."""
@@ -136,18 +153,26 @@ class Conversation:
             parts.append(part)
         return parts
 
+    def _spoken(self, audio: Any, said_otherwise: bool, where: str) -> list[Part]:
+        """An earlier answer in speech: its data, else its words. Its id alone means nothing to Google."""
+        if not isinstance(audio, dict):
+            return []
+        if isinstance(audio.get("data"), str) and audio["data"]:
+            return [media.from_answer(audio["data"], f"{where}.data")]
+        if isinstance(audio.get("transcript"), str) and audio["transcript"]:
+            return [{"text": audio["transcript"]}]
+        if said_otherwise:
+            return []
+        raise refuse("Gemini keeps no audio: send what was said as content.", where)
+
     def _calls(self, message: dict[str, Any], where: str) -> list[Part]:
         calls = message.get("tool_calls") or []
         if not isinstance(calls, list):
             raise refuse("tool_calls must be a list.", f"{where}.tool_calls")
-        parts = []
-        for index, call in enumerate(calls):
-            parts.append(self._call(call, f"{where}.tool_calls[{index}]"))
+        parts = [self._call(call, f"{where}.tool_calls[{index}]") for index, call in enumerate(calls)]
         legacy = message.get("function_call")
         if legacy and not calls:
             parts.append(self._call({"function": legacy, "id": ""}, where, "function_call"))
-        if parts and "thoughtSignature" not in parts[0] and at_least(self._model, 3):
-            parts[0]["thoughtSignature"] = SKIP_SIGNATURE
         return parts
 
     def _call(self, call: Any, where: str, member: str = "function") -> Part:
@@ -159,16 +184,21 @@ class Conversation:
         self._order[call_id] = len(self._order)
         self._unanswered.append((call_id, name))
         args = arguments_of(function.get("arguments"), f"{where}.{member}.arguments")
-        part: Part = {"functionCall": {"name": name, "args": args}}
+        part: Part = {"functionCall": {"name": name, "args": args, **self._native_id(call_id)}}
         if signature := signature_of(call):
             part["thoughtSignature"] = signature
         return part
+
+    def _native_id(self, call_id: str) -> dict[str, str]:
+        """Google's own id of a call, which it matches results by; ids of our making mean nothing to it."""
+        native = plain_id(call_id)
+        return {"id": native} if native and knows_call_ids(self._model) and not native.startswith("call_") else {}
 
     def _result(self, message: dict[str, Any], where: str) -> None:
         call_id = id_of(message, "tool_call_id", where)
         name = self._called(call_id, message, where)
         response, extra = result_of(message.get("content"), where, self._part)
-        part = {"functionResponse": {"name": name, "response": response}}
+        part = {"functionResponse": {"name": name, "response": response, **self._native_id(call_id)}}
         self._turn("user", [part, *extra])
         self.contents[-1].setdefault("order", []).extend([self._order.get(call_id, 0)] * (1 + len(extra)))
 
@@ -204,6 +234,11 @@ def id_of(holder: dict[str, Any], name: str, where: str) -> str:
     return stated or ""
 
 
+def begins_with_call(content: dict[str, Any]) -> bool:
+    """A call must come after a turn of the user's or a result: recorded 400."""
+    return content["role"] == "model" and any("functionCall" in part for part in content["parts"])
+
+
 def is_result(content: dict[str, Any]) -> bool:
     return "functionResponse" in content["parts"][0]
 
@@ -215,14 +250,17 @@ def text_of(part: dict[str, Any], where: str) -> str:
     return text
 
 
-def texts_of(content: Any, where: str) -> list[str]:
-    """The texts of a content that may hold nothing else (instructions, an assistant's words)."""
+def texts_of(content: Any, where: str, first: int = 0) -> list[str]:
+    """The texts of a content that may hold nothing else (instructions, an assistant's words).
+
+    `first` is the place of the content's first part, for the name of one that is refused.
+    """
     if isinstance(content, str):
         return [content]
     if not isinstance(content, list):
         raise refuse("content must be a string or a list of parts.", where)
     texts = []
-    for index, part in enumerate(content):
+    for index, part in enumerate(content, first):
         kind = part.get("type") if isinstance(part, dict) else None
         if isinstance(part, str):
             texts.append(part)
@@ -233,14 +271,6 @@ def texts_of(content: Any, where: str) -> list[str]:
         else:
             raise refuse("Only text can stand here.", f"{where}[{index}].type")
     return texts
-
-
-def signature_of(holder: dict[str, Any]) -> str | None:
-    """`extra_content.google.thought_signature`, the channel of Google's own OpenAI layer; None if unusable."""
-    extra = holder.get("extra_content")
-    google = extra.get("google") if isinstance(extra, dict) else None
-    signature = google.get("thought_signature") if isinstance(google, dict) else None
-    return signature if isinstance(signature, str) and media.is_base64(signature) else None
 
 
 def arguments_of(stated: Any, where: str) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def request_body(payload: dict[str, Any], model: str, settings: ConversionSettin
     tools = tools_of(payload, model)
     if tools:
         body["tools"] = tools
-        if tool_config := tool_config_of(payload, tools):
+        if tool_config := tool_config_of(payload, tools, bare_model(model)):
             body["toolConfig"] = tool_config
     if settings.safety_preset == "off":
         body["safetySettings"] = BLOCK_NONE
@@ -75,6 +75,8 @@ def generation_config(payload: dict[str, Any], model: str, settings: ConversionS
     limit = payload.get("max_tokens") if limit is None else limit
     if limit is not None:
         config["maxOutputTokens"] = limit
+    if isinstance(seed := config.get("seed"), int) and not isinstance(seed, bool):
+        config["seed"] = _seed(seed)
     if payload.get("n") not in (None, 1):
         config["candidateCount"] = payload["n"]
     if stops := _stops(payload.get("stop")):
@@ -84,6 +86,11 @@ def generation_config(payload: dict[str, Any], model: str, settings: ConversionS
     if thinking := thinking_config(payload, model, settings):
         config["thinkingConfig"] = thinking
     return config
+
+
+def _seed(seed: int) -> int:
+    """Google's seeds have 32 bits, OpenAI's 64: a larger one is folded, the same way every time."""
+    return seed if -(2**31) <= seed < 2**31 else seed % 2**31
 
 
 def _stops(stated: Any) -> list[str]:

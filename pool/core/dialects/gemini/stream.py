@@ -10,8 +10,11 @@ import orjson
 from pool.core import sse
 from pool.core.calls import Call, Usage
 from pool.core.dialects.gemini import answer, chunks
+from pool.core.dialects.gemini.arrays import ElementCutter, element_json
 from pool.core.dialects.gemini.grounding import annotations_of
 from pool.core.dialects.gemini.partials import PartialCall
+from pool.core.dialects.gemini.signatures import signed
+from pool.core.dialects.gemini.speech import audio_of, is_speech
 from pool.core.dialects.passing import (
     MAX_PEEK_BYTES,
     MISSHAPEN,
@@ -27,12 +30,29 @@ from pool.core.tokens import PICTURE_TOKENS
 SIMPLE_PART = {"text"}
 
 
+class _Objects:
+    """Reads bare JSON objects as if they were events: upstreams that do not know alt=sse send them in an array,
+    those that do not stream send one, and so do those that refuse."""
+
+    def __init__(self) -> None:
+        self._cutter = ElementCutter()
+        self.pending = b""
+
+    def feed(self, piece: bytes) -> list[sse.Event]:
+        return [sse.Event(element_json(raw)) for raw in self._cutter.feed(piece)]
+
+    def end(self) -> list[sse.Event]:
+        left = self._cutter.end().strip(b" \r\n\t,]")
+        return [sse.Event(b"", b"", left)] if left else []
+
+
 class _Choice:
     """What one candidate said so far."""
 
-    __slots__ = ("calls", "finish", "images", "note", "partial", "texts")
+    __slots__ = ("annotations", "calls", "finish", "images", "note", "partial", "texts")
 
     def __init__(self) -> None:
+        self.annotations: list[dict[str, Any]] = []
         self.calls = 0
         self.images = 0
         self.finish: str | None = None
@@ -53,7 +73,8 @@ class ChatReader:
         self.finished = False
         self.failure: bytes | None = None
         self._call = call
-        self._decoder = sse.Decoder()
+        self._decoder: sse.Decoder | _Objects | None = None
+        self._legacy = answer.speaks_functions(call)
         self._tokens = chunks.Tokens()
         self._spoken = Spoken(call)
         self._choices: dict[int, _Choice] = {}
@@ -76,8 +97,9 @@ class ChatReader:
     def feed(self, piece: bytes) -> bytes:
         if self.failure is not None:
             return b""
+        decoder = self._decoder or self._begin(piece)
         try:
-            events = self._decoder.feed(piece)
+            events = decoder.feed(piece)
         except sse.EventTooLarge:
             self.failure = TOO_LARGE
             return b""
@@ -86,13 +108,21 @@ class ChatReader:
             self._read(event, out)
             if self.failure is not None:
                 break
-        if self.failure is None and (pending := self._decoder.pending):
+        if self.failure is None and (pending := decoder.pending):
             self._peek(pending)
         return b"".join(out)
 
+    def _begin(self, piece: bytes) -> sse.Decoder | _Objects:
+        """Events begin with a name, JSON with a bracket or brace; white space tells nothing yet."""
+        first = piece.lstrip(b" \t\r\n")[:1]
+        decoder = _Objects() if first in (b"[", b"{") else sse.Decoder()
+        if first:
+            self._decoder = decoder
+        return decoder
+
     def end(self) -> bytes:
         out: list[bytes] = []
-        for event in self._decoder.end():
+        for event in self._decoder.end() if self._decoder else ():
             self._read(event, out)
         if self.failure is not None:
             return b""
@@ -177,7 +207,10 @@ class ChatReader:
 
     def _candidate(self, candidate: dict[str, Any], out: list[bytes]) -> None:
         index = candidate.get("index", 0)
-        choice = self._choices.get(index) or self._choice(index, out)
+        choice = self._choices.get(index)
+        if choice is None:
+            choice = self._choice(index, out)
+            self.finished = False
         logprobs = answer.logprobs_of(candidate) if "logprobsResult" in candidate else None
         for part in chunks.parts_of(candidate):
             if part.keys() == SIMPLE_PART:
@@ -189,7 +222,9 @@ class ChatReader:
                     logprobs = None
             else:
                 self._part(index, choice, part, out)
-        if "groundingMetadata" in candidate:
+        if logprobs:
+            self._emit(out, index, b"{}", logprobs)
+        if "groundingMetadata" in candidate or "citationMetadata" in candidate:
             self._ground(index, choice, candidate, out)
         finish = chunks.finish_of(candidate)
         if finish:
@@ -202,14 +237,13 @@ class ChatReader:
             self._call_part(index, choice, part, out)
             return
         delta: dict[str, Any] = {}
-        signature = part.get("thoughtSignature")
+        signature = part.get("thoughtSignature") if "text" in part else None
         if media := part.get("inlineData") or part.get("fileData"):
-            if str(media.get("mimeType", "")).startswith("audio/"):
-                delta["audio"] = answer.audio_of(self._call, media)
+            if "inlineData" in part and is_speech(media):
+                delta["audio"] = audio_of(self._call, [media], streamed=True)
             else:
                 delta["images"] = [answer.image_of(part, choice.images)]
                 choice.images += 1
-                signature = None
                 self._spoken.wrote(PICTURE_TOKENS * BYTES_A_TOKEN)
         elif part.get("thought"):
             if part.get("text"):
@@ -220,7 +254,7 @@ class ChatReader:
             delta["content"] = text
             self._spoken.wrote(len(text.encode()))
         if signature:
-            delta["extra_content"] = answer.signed(signature)
+            delta["extra_content"] = signed(signature)
         if delta:
             self._emit(out, index, orjson.dumps(delta))
 
@@ -249,13 +283,20 @@ class ChatReader:
 
     def _tool_call(self, index: int, choice: _Choice, part: dict[str, Any], out: list[bytes]) -> None:
         made = answer.tool_call(self._call, part, 100 * index + choice.calls)
-        delta = {"tool_calls": [{"index": choice.calls, **made}]}
+        delta: dict[str, Any] = {"tool_calls": [{"index": choice.calls, **made}]}
         choice.calls += 1
         self._spoken.wrote(len(made["function"]["name"]) + len(made["function"]["arguments"]))
-        self._emit(out, index, orjson.dumps(delta))
+        if self._legacy:
+            # Such a client knows one call; whatever else the model called, it could not be told apart.
+            delta = {"function_call": made["function"]} if choice.calls == 1 else {}
+        if delta:
+            self._emit(out, index, orjson.dumps(delta))
 
     def _ground(self, index: int, choice: _Choice, candidate: dict[str, Any], out: list[bytes]) -> None:
-        annotations = annotations_of(candidate, ["".join(choice.texts)])
+        """Chunks may repeat what earlier ones told."""
+        found = annotations_of(candidate, ["".join(choice.texts)])
+        annotations = [annotation for annotation in found if annotation not in choice.annotations]
+        choice.annotations += annotations
         if annotations:
             self._emit(out, index, orjson.dumps({"annotations": annotations}))
 
@@ -276,6 +317,8 @@ class ChatReader:
     def _close(self, index: int, choice: _Choice, out: list[bytes]) -> None:
         self._flush_partial(index, choice, out)
         reason = answer.finish_reason(choice.finish, choice.calls > 0)
+        if self._legacy and reason == "tool_calls":
+            reason = "function_call"
         end = {"index": index, "delta": {}, "logprobs": None, "finish_reason": reason, **choice.note}
         out.append(self._head + b'"choices":[' + orjson.dumps(end) + b"]" + self._tail)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pool.core.dialects.gemini.names import searches
+from pool.core.dialects.gemini.names import combines_tools, searches
 from pool.core.dialects.gemini.schema import as_gemini
 from pool.core.dialects.refusals import refuse, shown
 
@@ -121,12 +121,16 @@ def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def tool_config_of(payload: dict[str, Any], tools: list[dict[str, Any]]) -> dict[str, Any] | None:
+def tool_config_of(payload: dict[str, Any], tools: list[dict[str, Any]], model: str) -> dict[str, Any] | None:
     """None without functions: Google refuses a calling mode that has nothing to call."""
-    choice = payload.get("tool_choice", payload.get("function_call"))
-    config = _calling_config(choice) if choice is not None else None
+    choice = payload.get("tool_choice")
+    choice = payload.get("function_call") if choice is None else choice
+    calling = _calling_config(choice) if choice is not None else None
     declared = any("functionDeclarations" in tool for tool in tools)
-    return {"functionCallingConfig": config} if config and declared else None
+    config: dict[str, Any] = {"functionCallingConfig": calling} if calling and declared else {}
+    if declared and len(tools) > 1 and combines_tools(model):
+        config["includeServerSideToolInvocations"] = True
+    return config or None
 
 
 def _calling_config(choice: Any) -> dict[str, Any]:
