@@ -14,19 +14,19 @@ from pool.core.faults import Fault
 
 AUDIO_TYPES = {"mp3": "audio/mpeg", "m4a": "audio/mp4", "pcm16": "audio/pcm"}
 SAME_TYPES = {"image/jpg": "image/jpeg", "audio/mp3": "audio/mpeg", "audio/x-wav": "audio/wav"}
-TYPES = {
-    **{name: f"image/{name}" for name in ("png", "jpeg", "webp", "gif", "heic", "heif", "bmp", "avif")},
-    **{name: f"audio/{name}" for name in ("wav", "aac", "ogg", "flac", "aiff", "opus")},
-    **{name: f"video/{name}" for name in ("mp4", "mpeg", "webm")},
-    **{name: f"text/{name}" for name in ("html", "css", "csv", "xml", "rtf")},
-    **{name: "text/plain" for name in ("txt", "log", "ini", "toml", "yaml", "yml", "sh", "sql", "c", "h", "rs", "go")},
-    **{"jpg": "image/jpeg", "svg": "image/svg+xml", "tif": "image/tiff", "tiff": "image/tiff"},
-    **{"mp3": "audio/mpeg", "m4a": "audio/mp4", "pcm": "audio/pcm", "aif": "audio/aiff", "oga": "audio/ogg"},
-    **{"mov": "video/quicktime", "mpg": "video/mpeg", "avi": "video/x-msvideo", "wmv": "video/x-ms-wmv"},
-    **{"flv": "video/x-flv", "3gp": "video/3gpp", "mkv": "video/x-matroska"},
-    **{"pdf": "application/pdf", "json": "application/json", "js": "text/javascript", "mjs": "text/javascript"},
-    **{"ts": "text/x-typescript", "py": "text/x-python", "md": "text/markdown", "htm": "text/html"},
-}
+ENDINGS = {
+    "image/png": "png", "image/jpeg": "jpg jpeg", "image/webp": "webp", "image/gif": "gif", "image/heic": "heic",
+    "image/heif": "heif", "image/bmp": "bmp", "image/avif": "avif", "image/tiff": "tif tiff", "image/svg+xml": "svg",
+    "audio/wav": "wav", "audio/mpeg": "mp3", "audio/mp4": "m4a", "audio/aac": "aac", "audio/ogg": "ogg oga",
+    "audio/flac": "flac", "audio/aiff": "aif aiff", "audio/opus": "opus", "audio/pcm": "pcm",
+    "video/mp4": "mp4", "video/mpeg": "mpg mpeg", "video/webm": "webm", "video/quicktime": "mov",
+    "video/x-msvideo": "avi", "video/x-ms-wmv": "wmv", "video/x-flv": "flv", "video/3gpp": "3gp",
+    "video/x-matroska": "mkv", "application/pdf": "pdf", "application/json": "json", "text/html": "html htm",
+    "text/css": "css", "text/csv": "csv", "text/xml": "xml", "text/rtf": "rtf", "text/markdown": "md",
+    "text/javascript": "js mjs", "text/x-typescript": "ts", "text/x-python": "py",
+    "text/plain": "txt log ini toml yaml yml sh sql c h rs go",
+}  # fmt: skip
+TYPES = {ending: kind for kind, endings in ENDINGS.items() for ending in endings.split()}
 """What a file's name says of its type. Not the standard library's: that one depends on the machine it runs on."""
 
 RESOLUTIONS = {"low": "MEDIA_RESOLUTION_LOW", "high": "MEDIA_RESOLUTION_HIGH"}

@@ -58,7 +58,5 @@ def wav_head(size_bytes: int, rate: int) -> bytes:
     """The head of a WAV file of 16 bit samples in one channel. Source: RFC 2361, Microsoft's RIFF."""
     size_bytes = min(size_bytes, 2**32 - 37)
     form = struct.pack("<HHIIHH", 1, 1, rate, rate * 2, 2, 16)
-    return b"".join(
-        [b"RIFF", struct.pack("<I", 36 + size_bytes), b"WAVEfmt ", struct.pack("<I", 16), form]
-        + [b"data", struct.pack("<I", size_bytes)]
-    )
+    size, formed = struct.pack("<I", size_bytes), struct.pack("<I", len(form)) + form
+    return b"RIFF" + struct.pack("<I", 36 + size_bytes) + b"WAVEfmt " + formed + b"data" + size
