@@ -4,6 +4,7 @@ Both are committed, so that a fresh clone needs no tool. Run it after changing a
 says so when it was forgotten.
 """
 
+import os
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -41,14 +42,22 @@ def read(path):
         return read_po(file, locale=path.parent.parent.name)
 
 
+def put(path, data):
+    """At once or not at all: somebody may be reading."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(data)
+    beside.replace(path)
+
+
 def main():
     template, missing = texts(), 0
     for path in sorted(FOLDER.glob("*/LC_MESSAGES/messages.po")):
         catalog = read(path)
         catalog.update(template, no_fuzzy_matching=True)
-        with path.open("wb") as file:
-            write_po(file, catalog, width=120, omit_header=False, ignore_obsolete=True, include_lineno=False)
-        path.with_suffix(".mo").write_bytes(compiled(read(path)))
+        text = BytesIO()
+        write_po(text, catalog, width=120, omit_header=False, ignore_obsolete=True, include_lineno=False)
+        put(path, text.getvalue())
+        put(path.with_suffix(".mo"), compiled(read(path)))
         untranslated = [message.id for message in catalog if message.id and not all_of(message.string)]
         missing += len(untranslated)
         for text in untranslated:
