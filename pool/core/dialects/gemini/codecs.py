@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 
 from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Usage
-from pool.core.dialects.gemini import answer, chunks, embeddings, ignored, request
+from pool.core.dialects.gemini import answer, choices, chunks, embeddings, ignored, request
 from pool.core.dialects.gemini.names import bare_model
 from pool.core.dialects.gemini.passthrough import model_path
 from pool.core.dialects.gemini.stream import ChatReader
@@ -45,6 +45,12 @@ class ChatCodec:
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
         return ChatReader(call)
 
+    def cut(self, call: Call, model: str) -> Sequence[Call]:
+        return choices.cut(call, payload_of(call), bare_model(model))
+
+    def joined(self, call: Call, replies: Sequence[Reply]) -> Reply:
+        return choices.joined(call, replies)
+
 
 class EmbeddingsCodec:
     def __init__(self, settings: ConversionSettings = DEFAULTS) -> None:
@@ -69,6 +75,12 @@ class EmbeddingsCodec:
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
         return WholeReader(lambda body: self.reply(call, headers, body))
+
+    def cut(self, call: Call, model: str) -> Sequence[Call]:
+        return embeddings.cut(call, payload_of(call))
+
+    def joined(self, call: Call, replies: Sequence[Reply]) -> Reply:
+        return embeddings.joined(replies)
 
 
 class WholeReader:

@@ -1,18 +1,54 @@
-"""OpenAI embeddings by way of batchEmbedContents: one vector for each input."""
+"""OpenAI embeddings by way of batchEmbedContents: one vector for each input, however many there are."""
 
 from __future__ import annotations
 
 import base64
 import math
 from array import array
+from collections.abc import Sequence
+from dataclasses import replace
 from sys import byteorder
 from typing import Any
 
-from pool.core.calls import Call, Usage
+import orjson
+
+from pool.core.calls import Call, Reply, Usage
 from pool.core.dialects import counts
+from pool.core.dialects.cutting import total
 from pool.core.dialects.gemini import media
 from pool.core.dialects.refusals import refuse
 from pool.core.tokens import of_text
+
+
+MOST_INPUTS = 100
+"""What batchEmbedContents takes at once: beyond it answers 400 "at most 100 requests can be in one batch".
+
+Source: https://ai.google.dev/api/embeddings#method:-models.batchembedcontents
+"""
+
+
+def cut(call: Call, payload: dict[str, Any]) -> Sequence[Call]:
+    """The call as one for every hundred inputs."""
+    inputs = inputs_of(payload.get("input"))
+    if len(inputs) <= MOST_INPUTS:
+        return (call,)
+    # What is wrong with a later input is told before the first is asked for.
+    for index, one in enumerate(inputs):
+        _entry(one, index)
+    starts = range(0, len(inputs), MOST_INPUTS)
+    return [
+        replace(call, body=b"", payload={**payload, "input": inputs[start : start + MOST_INPUTS]}) for start in starts
+    ]
+
+
+def joined(replies: Sequence[Reply]) -> Reply:
+    answers = [orjson.loads(reply.body) for reply in replies]
+    data = [item for answer in answers for item in answer["data"]]
+    for index, item in enumerate(data):
+        item["index"] = index
+    usage = total([reply.usage for reply in replies])
+    told = {"prompt_tokens": usage.input, "total_tokens": usage.input}
+    return Reply(orjson.dumps(answers[0] | {"data": data, "usage": told}), usage)
 
 
 def request_body(payload: dict[str, Any], model: str) -> dict[str, Any]:
@@ -59,11 +95,13 @@ def _parts(one: Any, where: str) -> list[dict[str, Any]]:
 
 
 def embeddings(call: Call, answer: dict[str, Any], model: str) -> tuple[dict[str, Any], Usage]:
-    """OpenAI's list. Raises `ValueError` where no vectors came."""
+    """OpenAI's list. Raises `ValueError` where there is not a vector for every input."""
     vectors = answer.get("embeddings")
     if not isinstance(vectors, list) or not vectors:
         raise ValueError("the answer has no embeddings")
     payload = call.payload or {}
+    if "input" in payload and len(vectors) != len(inputs_of(payload["input"])):
+        raise ValueError("the answer has not a vector for every input")
     packed = payload.get("encoding_format") == "base64"
     data = []
     for index, vector in enumerate(vectors):

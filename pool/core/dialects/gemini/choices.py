@@ -1,0 +1,47 @@
+"""Several choices from models that give one candidate: the same question as often as choices are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from pool.core.calls import Call, Reply
+from pool.core.dialects.cutting import total
+from pool.core.dialects.gemini.answer import completion_id
+from pool.core.dialects.gemini.names import gives_candidates
+
+MOST_CHOICES = 8
+"""What the models give that know more than one candidate; a larger `n` is for Google to refuse."""
+
+
+def cut(call: Call, payload: dict[str, Any], model: str) -> Sequence[Call]:
+    """The call alone, but for whole answers with several choices on models that give one."""
+    wanted = payload.get("n")
+    several = isinstance(wanted, int) and not isinstance(wanted, bool) and 1 < wanted <= MOST_CHOICES
+    if not several or call.stream or gives_candidates(model):
+        return (call,)
+    # Each has an id of its own, so that calls in different choices have different ids.
+    return [
+        replace(call, request_id=f"{call.request_id}-{place}", body=b"", payload={**payload, "n": 1})
+        for place in range(wanted)
+    ]
+
+
+def joined(call: Call, replies: Sequence[Reply]) -> Reply:
+    answers = [orjson.loads(reply.body) for reply in replies]
+    found = [answer["choices"][0] | {"index": place} for place, answer in enumerate(answers)]
+    usage = added([answer["usage"] for answer in answers])
+    made = answers[0] | {"id": completion_id(call), "choices": found, "usage": usage}
+    return Reply(orjson.dumps(made), total([reply.usage for reply in replies]), any(reply.useful for reply in replies))
+
+
+def added(counts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Usage objects of one shape as one: what was paid for, the prompt as often as it was read."""
+    first = counts[0]
+    return {
+        name: added([count[name] for count in counts]) if isinstance(value, dict) else sum(c[name] for c in counts)
+        for name, value in first.items()
+    }
