@@ -20,8 +20,7 @@ MOST_CHOICES = 8
 def cut(call: Call, payload: dict[str, Any], model: str) -> Sequence[Call]:
     """The call alone, but for whole answers with several choices on models that give one."""
     wanted = payload.get("n")
-    several = isinstance(wanted, int) and not isinstance(wanted, bool) and 1 < wanted <= MOST_CHOICES
-    if not several or call.stream or gives_candidates(model):
+    if type(wanted) is not int or not 1 < wanted <= MOST_CHOICES or call.stream or gives_candidates(model):
         return (call,)
     # Each has an id of its own, so that calls in different choices have different ids.
     return [

@@ -19,7 +19,6 @@ from pool.core.dialects.gemini import media
 from pool.core.dialects.refusals import refuse
 from pool.core.tokens import of_text
 
-
 MOST_INPUTS = 100
 """What batchEmbedContents takes at once: beyond it answers 400 "at most 100 requests can be in one batch".
 
