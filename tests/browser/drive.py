@@ -192,6 +192,8 @@ def main(chromium, url, password, hostile):
             page.click(".deeds >> text=Copy")
             page.wait_for_selector("#whole")
             wrong += wrongs(page, "a selection", scheme)
+            page.keyboard.press("Escape")
+            page.wait_for_selector("#whole", state="hidden")
         page.click("text=Sign out")
         page.wait_for_url(f"{url}/login")
         wrong += wrongs(page, "/login", scheme)
