@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .core.calls import NO_USAGE, Ask, Call, Codec, Usage
+from . import pins
+from .core.calls import NO_USAGE, Ask, Call, Codec, Pin, Usage
 from .core.catalogue import LIMITED, Pool
 from .core.dialects import ConversionSettings, codec_for
 from .core.dialects.settings import Resolver
@@ -14,7 +15,7 @@ from .core.exhaustion import in_a_storm, no_keys, nothing_left
 from .core.faults import Fault
 from .core.keys import Key
 from .core.limits import TOKENS, Spending, key_bounds, measure, settlement
-from .core.providers import Provider, Route, known_model, route_model
+from .core.providers import Provider, Route, known_model, route_model, route_native
 from .core.rotation import Rotation
 from .core.state import Bound, Refused
 from .core.tokens import estimate_prompt, wanted_output
@@ -33,7 +34,10 @@ FOREVER = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one provider is asked for one model: made once a request, before any key is used."""
+    """How one provider is asked for one model: made once a request, before any key is used.
+
+    `native`: the answer goes back as it comes, whatever it is.
+    """
 
     provider: Provider
     model: str
@@ -41,6 +45,7 @@ class Plan:
     ask: Ask
     url: str
     headers: Headers
+    native: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,8 @@ class Choosing:
         if self.tried >= settings.max_attempts:
             raise last_fault or Fault(503, "max_attempts", "Too many keys failed.", retry_after_s=1)
         now = relay.clock()
+        if self._call.pin is not None:
+            return self._pinned(self._call.pin, now, last_fault)
         plans = self._usable(relay.catalogue.candidates(self._pool.id))
         policy, _ = policy_of(self._caller, self._pool, settings)
         rotations = [relay.catalogue.rotations[self._pool.id][plan.provider.slug] for plan in plans]
@@ -161,6 +168,8 @@ class Choosing:
             raise no_keys({})
         route = self._route(candidates)
         plans = [plan for slug in route.providers if (plan := self._plan(candidates[slug], route.model))]
+        if not plans and not self._call.model:
+            raise Fault(404, "not_found", "No provider of this pool has this route.", retryable=False)
         if not plans:
             message = f"No provider of this pool serves {self._call.model!r} on this route."
             raise Fault(404, "model_not_found", message, param="model", retryable=False)
@@ -170,7 +179,9 @@ class Choosing:
         """The providers to ask and the model to ask for; `unknown_model_policy` decides about strange names."""
         call, settings = self._call, self._settings
         if call.provider is not None:
-            return Route((call.provider,) if call.provider in candidates else (), call.model)
+            return Route((call.provider,) if call.provider in candidates else (), call.model or topic_of(call))
+        if call.native is not None and not call.model:
+            return route_native(call.dialect, candidates, call.native.topic)
         route = route_model(call.model, candidates, self._pool.aliases)
         if settings.unknown_model_policy == "passthrough" or known_model(route, candidates):
             return route
@@ -192,9 +203,11 @@ class Choosing:
         if codec is None:
             return None
         ask = codec.ask(call, model)
-        accept = "text/event-stream" if call.stream else "application/json"
-        headers = (*ask.headers, *call.headers, ("Accept", accept), ("User-Agent", self._relay.user_agent))
-        return Plan(provider, model, codec, ask, provider.url(ask), headers)
+        native = call.native is not None and provider.dialect == call.dialect
+        accept = ("Accept", "text/event-stream" if call.stream else "application/json")
+        more = () if native else (accept,) if call.native is not None else (*call.headers, accept)
+        headers = (*ask.headers, *more, ("User-Agent", self._relay.user_agent))
+        return Plan(provider, model, codec, ask, provider.url(ask), headers, native)
 
     def _met(self, provider: Provider) -> tuple[Provider, Codec | None]:
         """A provider as this call meets it, and how the call travels there; None where it cannot."""
@@ -204,11 +217,59 @@ class Choosing:
         codec = codec_for(call.dialect, provider.dialect, call.operation, settings=settings)
         return provider, codec
 
+    def _pinned(self, pin: Pin, now: float, last_fault: Fault | None) -> Pick:
+        """The one key that can serve this request. Raises `Fault` that says why it cannot."""
+        relay, key = self._relay, self._relay.catalogue.keys.get(pin.key_id)
+        seat = self._seat_of(key) if key is not None else None
+        if key is None or seat is None:
+            raise pins.gone(pin)
+        self._pool, rotation = seat
+        plans = self._usable(relay.catalogue.candidates(self._pool.id))
+        plan = next((plan for plan in plans if plan.provider.slug == key.provider), None)
+        if plan is None:
+            raise pins.elsewhere(pin, key.provider, self._call.model)
+        if self.tried:
+            raise pins.final(pin, key, rotation.benches(key.id), now, last_fault)
+        stopped = pins.stopped(pin, key, rotation.benches(key.id), self._call.model, now)
+        if stopped is not None:
+            raise stopped
+        if not self._may_pass(key.provider, now):
+            raise in_a_storm(relay.judge.outages.of(key.provider).storm.kind)
+        bounds, at = self._bounds(key, plan.model, now), 0
+        if bounds:
+            answer = relay.state.admit([bounds], now)
+            if isinstance(answer, Refused):
+                raise pins.full(pin, answer.frees_at[0], now)
+            at = answer.at
+        self.tried += 1
+        return Pick(key, plan, rotation, "pinned", {}, bounds, at)
+
+    def _seat_of(self, key: Key) -> tuple[Pool, Rotation] | None:
+        """Where a key sits: in the caller's pool, or in that one's fallback pool."""
+        catalogue, own = self._relay.catalogue, self._caller.pool
+        for pool in (own, catalogue.pools.get(own.fallback_pool_id or 0)):
+            rotation = catalogue.rotations.get(pool.id, {}).get(key.provider) if pool and pool.enabled else None
+            if pool is not None and rotation is not None and key.id in rotation:
+                return pool, rotation
+        return None
+
+    def _preferred(self, plan: Plan, rotation: Rotation, now: float) -> int | None:
+        """The key this call would rather have, where that is ready."""
+        native = self._call.native
+        key_id = native.prefers if native is not None else None
+        if key_id is None or key_id in self._excluded or key_id not in rotation:
+            return None
+        benches = rotation.benches(key_id)
+        resting = any(model in benches and benches[model].until > now for model in ("", plan.model))
+        return None if resting else key_id
+
     def _pick(self, plan: Plan, rotation: Rotation, policy: str, now: float) -> Pick | None:
         """The next key of a rotation that has room for this request."""
         relay = self._relay
         while True:
-            key_id = rotation.choose(policy, plan.model, now, self._excluded)
+            key_id = self._preferred(plan, rotation, now) if self._call.native is not None else None
+            if key_id is None:
+                key_id = rotation.choose(policy, plan.model, now, self._excluded)
             if key_id is None:
                 return None
             key = relay.catalogue.keys[key_id]
@@ -288,6 +349,11 @@ def policy_of(caller: Caller, pool: Pool, settings: Settings) -> tuple[str, str]
     return (pool.policy, "pool") if pool.policy else (settings.rotation_strategy, "setting")
 
 
+def topic_of(call: Call) -> str:
+    """What stands for the model where a call has none, so that a quota of files rests no key for chats."""
+    return call.native.topic if call.native is not None else ""
+
+
 def conversion(settings: Settings, fetch: Resolver | None = None) -> ConversionSettings:
     """The settings a conversion depends on, as the dialects want them."""
     return ConversionSettings(
@@ -296,4 +362,5 @@ def conversion(settings: Settings, fetch: Resolver | None = None) -> ConversionS
         thinking_budget=settings.thinking_budget,
         include_thoughts=settings.include_thoughts,
         resolve=fetch,
+        fake_streams=settings.stream_mode == "fake",
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from .core import lengths
+from .core.pacing import STREAM_MODES, Pacing
 from .core.rotation import POLICIES, canonical_policy
 
 
@@ -99,7 +100,92 @@ SETTINGS = (
         "passthrough",
         "",
         "How streams are paced.",
-        choices=("passthrough", "fake", "adaptive", "char", "batch"),
+        choices=STREAM_MODES,
+        aliases=("sendMode",),
+    ),
+    Setting("char_delay_ms", 50.0, "ms", "`char`: after each character.", low=0, high=1000, aliases=("charDelay",)),
+    Setting("batch_size", 5, "characters", "`batch`: in one piece.", low=1, high=1000, aliases=("batchSize",)),
+    Setting("batch_delay_ms", 100.0, "ms", "`batch`: after each piece.", low=0, high=1000, aliases=("batchDelay",)),
+    Setting("min_delay_ms", 2.0, "ms", "`adaptive`: the shortest pause.", low=0, high=1000, aliases=("minDelay",)),
+    Setting("max_delay_ms", 20.0, "ms", "`adaptive`: the longest pause.", low=0, high=1000, aliases=("maxDelay",)),
+    Setting(
+        "adaptive_delay_factor",
+        0.35,
+        "",
+        "`adaptive`: how much the rhythm of the upstream counts.",
+        low=0,
+        high=2,
+        aliases=("adaptiveDelayFactor",),
+    ),
+    Setting(
+        "chunk_buffer_size",
+        20,
+        "events",
+        "`adaptive`: the latest events that tell how large they are.",
+        low=1,
+        high=1000,
+        aliases=("chunkBufferSize",),
+    ),
+    Setting(
+        "min_content_length_for_fast_output",
+        300,
+        "characters",
+        "`adaptive`: events longer than this go out fast.",
+        low=0,
+        high=1_000_000,
+        aliases=("minContentLengthForFastOutput",),
+    ),
+    Setting(
+        "fast_output_delay_ms",
+        1.0,
+        "ms",
+        "`adaptive`: the pause then.",
+        low=0,
+        high=1000,
+        aliases=("fastOutputDelay",),
+    ),
+    Setting(
+        "final_low_delay_ms",
+        0.5,
+        "ms",
+        "The longest pause in the event that ends an answer; at least 1.",
+        low=0,
+        high=1000,
+        aliases=("finalLowDelay",),
+    ),
+    Setting(
+        "inter_message_delay_ms",
+        3.0,
+        "ms",
+        "`adaptive`: after each event besides.",
+        low=0,
+        high=1000,
+        aliases=("interMessageDelay",),
+    ),
+    Setting(
+        "fast_mode_threshold",
+        2000,
+        "characters",
+        "`adaptive`: answers longer than this go on fast.",
+        low=0,
+        high=10_000_000,
+        aliases=("fastModeThreshold",),
+    ),
+    Setting(
+        "intelligent_batching",
+        True,
+        "",
+        "`adaptive`: larger pieces of larger events.",
+        aliases=("intelligentBatching",),
+    ),
+    Setting(
+        "max_batch_size",
+        6,
+        "characters",
+        "`adaptive`: the largest piece.",
+        low=1,
+        high=1000,
+        aliases=("maxBatchSize",),
     ),
     Setting(
         "safety_preset",
@@ -173,6 +259,14 @@ class Settings:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)
+
+
+PACING = tuple(each.name for each in fields(Pacing) if each.name != "mode")
+
+
+def pacing(settings: Settings) -> Pacing:
+    """The parameters of the stream modes."""
+    return Pacing(settings.stream_mode, **{name: getattr(settings, name) for name in PACING})
 
 
 def coerce(name: str, value: Any) -> Any:

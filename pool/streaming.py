@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .core.calls import StreamReader
+from .core import sse
+from .core.calls import Reply, StreamReader
 from .core.dialects import error_fields, upstream_fault
 from .core.faults import Draining, Fault, UpstreamError
 from .core.masking import redact_bytes
+from .core.pacing import PACED, Pacer
+from .settings import pacing
 
 if TYPE_CHECKING:
     from .relay import Exchange, Run
@@ -18,14 +21,25 @@ HEARTBEAT = b"\n"
 """A bare blank line: comments, `event:` lines and empty `data:` kill one SDK or the other."""
 
 
+BEHIND_S = 0.25
+"""A client that takes a piece this slowly is behind, and is not paced any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A stream that began to answer: no other key may be tried any more. `held` are its first events."""
+    """A stream that began to answer: no other key may be tried any more. `held` are its first events.
+
+    `headers` and `status` are an upstream's own, where they go on as they came. `events`: it is one of events, so
+    that a heartbeat may stand between two of them.
+    """
 
     dialect: str
     exchange: Exchange
     reader: StreamReader
     held: bytes
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    status: int = 200
+    events: bool = True
 
 
 class Passed(Exception):
@@ -48,6 +62,9 @@ class Flow:
 
     def __init__(self, run: Run, loop: Generator[Any, None, None], first: Any) -> None:
         self._run = run
+        paced = run.settings.stream_mode in PACED
+        self._pacer = Pacer(pacing(run.settings), run.relay.rng) if paced else None
+        self._came = run.relay.monotonic()
         self._pieces = self._produce(loop, first)
 
     def __iter__(self) -> Flow:
@@ -66,6 +83,11 @@ class Flow:
             while first is HEARTBEAT:
                 yield HEARTBEAT
                 first = next(loop)
+            if isinstance(first, Reply):
+                # Asked for as a stream, answered in one piece, and after heartbeats too late to say so.
+                run.end(first.status, "ok")
+                yield sse.encode(first.body)
+                return
             yield from self._events(first)
         except UpstreamError:
             run.end(200, "broken", "upstream_stream_interrupted")
@@ -86,11 +108,12 @@ class Flow:
 
     def _events(self, committed: Committed) -> Generator[bytes, None, None]:
         run, exchange, reader = self._run, committed.exchange, committed.reader
+        patience_s = run.patience_s if committed.events else None
         try:
             if committed.held:
-                yield committed.held
+                yield from self._paced(committed.held)
             while reader.failure is None:
-                piece = exchange.read1(run.patience_s)
+                piece = exchange.read1(patience_s)
                 if piece is None:
                     yield HEARTBEAT
                     continue
@@ -98,7 +121,7 @@ class Flow:
                     break
                 ready = reader.feed(piece)
                 if ready:
-                    yield ready
+                    yield from self._paced(ready)
         finally:
             run.record.usage = reader.usage
         if reader.failure is not None:
@@ -111,6 +134,22 @@ class Flow:
         run.end(200, "ok")
         if last:
             yield last
+
+    def _paced(self, events: bytes) -> Generator[bytes, None, None]:
+        """Events as they came; in the paced modes in pieces, with pauses while the client keeps up."""
+        pacer, relay = self._pacer, self._run.relay
+        if pacer is None:
+            yield events
+            return
+        came, self._came = self._came, relay.monotonic()
+        for piece, pause_ms in pacer.pieces(events, (self._came - came) * 1000):
+            began = relay.monotonic()
+            yield piece
+            took_s = relay.monotonic() - began
+            if took_s > BEHIND_S:
+                pacer.left_ms = 0.0
+            elif pause_ms / 1000 > took_s and pacer.left_ms > 0:
+                relay.pause(pause_ms / 1000 - took_s)
 
     def _failure(self, committed: Committed) -> Fault:
         """An error event in the middle of an answer, in the client's terms and without the key."""

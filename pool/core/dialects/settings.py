@@ -28,6 +28,7 @@ class ConversionSettings:
     thinking_budget: int | None = None
     include_thoughts: bool = False
     resolve: Resolver | None = None
+    fake_streams: bool = False
     note: Note | None = None
 
 

@@ -10,14 +10,17 @@ from markupsafe import Markup, escape
 from pool.core import lengths
 from pool.settings import Setting
 from pool.web.admin import admin
-from pool.web.shown import policy_text
+from pool.web.shown import count, policy_text
 
 GROUPS = {
     "choosing": ("rotation_strategy", "max_attempts", "max_queue_s", "retry_unsure", "quota_reset"),
     "failures": ("max_errors_threshold", "error_reset_interval", "cooldown_hours"),
     "timeouts": ("request_deadline_s", "connect_timeout_s", "first_byte_timeout_s", "idle_timeout_s",
                  "graceful_timeout_s"),
-    "streams": ("stream_mode", "heartbeat_s"),
+    "streams": ("heartbeat_s", "stream_mode", "char_delay_ms", "batch_size", "batch_delay_ms", "min_delay_ms",
+                "max_delay_ms", "adaptive_delay_factor", "chunk_buffer_size", "min_content_length_for_fast_output",
+                "fast_output_delay_ms", "final_low_delay_ms", "inter_message_delay_ms", "fast_mode_threshold",
+                "intelligent_batching", "max_batch_size"),
     "models": ("unknown_model_policy", "default_model_name", "model_cache_ttl_s", "safety_preset", "thinking_enabled",
                "thinking_budget", "include_thoughts"),
     "access": ("allow_anonymous", "allow_byok", "public_stats", "rate_limit_requests", "rate_limit_window",
@@ -56,6 +59,20 @@ def label(name: str) -> str:
         "graceful_timeout_s": _("Stopping"),
         "stream_mode": _("Pace"),
         "heartbeat_s": _("Heartbeat"),
+        "char_delay_ms": _("Pause after a character"),
+        "batch_size": _("Characters of a batch"),
+        "batch_delay_ms": _("Pause after a batch"),
+        "min_delay_ms": _("Shortest pause"),
+        "max_delay_ms": _("Longest pause"),
+        "adaptive_delay_factor": _("Weight of the rhythm"),
+        "chunk_buffer_size": _("Events looked back at"),
+        "min_content_length_for_fast_output": _("Long events"),
+        "fast_output_delay_ms": _("Pause in long events"),
+        "final_low_delay_ms": _("Pause at the end"),
+        "inter_message_delay_ms": _("Pause after an event"),
+        "fast_mode_threshold": _("Long answers"),
+        "intelligent_batching": _("Larger pieces"),
+        "max_batch_size": _("Largest piece"),
         "unknown_model_policy": _("Unknown models"),
         "default_model_name": _("Default model"),
         "model_cache_ttl_s": _("Lists of models are kept"),
@@ -107,6 +124,9 @@ def unit_text(unit: str) -> str:
         "errors": _("errors"),
         "tokens": _("tokens"),
         "requests": _("requests"),
+        "ms": _("milliseconds"),
+        "characters": _("characters"),
+        "events": _("events"),
     }
     return words.get(unit, unit)
 
@@ -118,7 +138,7 @@ def value_text(setting: Setting, value: object) -> str:
     if setting.choices:
         return choice(setting, str(value)).split(" — ")[0]
     if isinstance(value, int | float):
-        return f"{plain(value)} {unit_text(setting.unit)}".strip()
+        return f"{count(value)} {unit_text(setting.unit)}".strip()
     return str(value)
 
 
@@ -143,7 +163,7 @@ def wrong(setting: Setting) -> str:
         return _("The name of a model has at most %(most)s characters.", most=lengths.MODEL)
     if setting.pattern:
         return _("Write pacific, or an hour like 07:00 UTC.")
-    low, high = (plain(edge) for edge in (setting.low, setting.high))
+    low, high = (count(edge or 0) for edge in (setting.low, setting.high))
     if isinstance(setting.default, int):
         return _("A whole number from %(low)s to %(high)s.", low=low, high=high)
     return _("A number from %(low)s to %(high)s.", low=low, high=high)
