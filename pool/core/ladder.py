@@ -1,102 +1,247 @@
-"""An order by a figure that only grows (uses, virtual time, last use): who stands lowest now."""
+"""An order by a figure that grows with use (uses, virtual time, last use): who stands lowest now."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from array import array
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush, heapreplace
+from itertools import compress
 
-from .ready import ReadySet
+from .ready import SHIFT, ReadySet
 
-MOST_CORRECTIONS = 256
-"""How many outdated entries one look may correct. It bounds the work after a burst elsewhere; the order
-is then off by a step until the next look goes on correcting."""
+LEAF_SHIFT = 4
+LEAF = 1 << LEAF_SHIFT
+"""Slots a leaf, for each of which one bound is kept."""
+
+MOST_WORK = 16
+CORRECTION = 4
+"""What one look may do to outdated bounds: correct four, or drop four times as many empty leaves; then the lowest
+slot it met has to do. Every use outdates a bound for every model, so a look stays short however many there are. What
+it finds stands among the lowest: a leaf's lowest is near the lowest of all, and the next looks go on correcting."""
+
+FEW = 4
+"""Up to so many exceptions a model has no bounds of its own: stepping over them costs less."""
+
+MOST_STEPS = 2 * FEW
+"""How many leaves one look steps over because it may not take their lowest: a request may have tried thousands, and
+what it looks at once more each time must not add up. The lowest slot it met otherwise has to do."""
+
+MOST_VIEWS = 64
+"""How many models have bounds of their own at most."""
+
+IDLE_LOOKS = 1024
+"""A model that was not asked for during so many looks leaves its bounds to another."""
+
+MOST_BACK = 512
+"""How many slots that came back are told to the models one by one; models that missed more of them begin anew."""
+
+TOP = 1 << 62
+_WHOLE = (1 << LEAF) - 1
+_LEAF_BITS = 20
+_LEAVES = (1 << _LEAF_BITS) - 1
+_WORD_SHIFT = SHIFT - LEAF_SHIFT
+_IN_WORD = (1 << _WORD_SHIFT) - 1
+_CHOSEN = tuple(bytes(byte >> place & 1 for place in range(8)) for byte in range(256))
+
+
+class _Bounds:
+    """How low the lowest ready slot of each leaf may stand: never too high. TOP for a leaf without one.
+
+    `entries` is a heap of (bound, leaf), each as one number; one whose bound the leaf no longer has says nothing.
+    """
+
+    __slots__ = ("asked", "entries", "heard", "leaves")
+
+    def __init__(self) -> None:
+        self.leaves: array[int] = array("q")
+        self.entries: list[int] = []
+        self.heard = 0
+        self.asked = 0
+
+    def copy(self) -> _Bounds:
+        twin = _Bounds()
+        twin.leaves = self.leaves[:]
+        twin.entries = self.entries.copy()
+        return twin
+
+    def lower(self, slot: int, height: int) -> None:
+        leaf = slot >> LEAF_SHIFT
+        while leaf >= len(self.leaves):
+            self.leaves.append(TOP)
+        if height < self.leaves[leaf]:
+            self.leaves[leaf] = height
+            heappush(self.entries, height << _LEAF_BITS | leaf)
+            if len(self.entries) > 2 * len(self.leaves) + LEAF:
+                self.entries[:] = [bound << _LEAF_BITS | at for at, bound in enumerate(self.leaves) if bound < TOP]
+                heapify(self.entries)
+
+    def correct(self, leaf: int, height: int) -> None:
+        """The first entry, of this leaf, stands higher."""
+        self.leaves[leaf] = height
+        if height < TOP:
+            heapreplace(self.entries, height << _LEAF_BITS | leaf)
+        else:
+            heappop(self.entries)
 
 
 class Ladder:
-    """Slots ordered by `height`; several views (one a model) share the heights, each with a heap of its own.
+    """Slots ordered by `heights`, whole numbers which all models share; the lowest is found through bounds.
 
-    Heights only grow, so an entry of a heap can be too low but never too high: it is corrected when it
-    comes to the top. A slot that is not ready in its view is dropped then, and pushed when it comes back:
-    with `catch_up` at the height the others have reached, so that a rest is not paid back in a burst; and a
-    newcomer begins there.
+    Heights grow, so a bound can be too low but never too high: it is corrected when it is the lowest of all. Only
+    a slot that is new or ready again lowers one. So nothing is built at once, however many slots there are, and a
+    model with exceptions costs a copy of the bounds, a few bytes a slot. With `catch_up` a slot that comes back
+    stands where the others have got to, so that a rest is not paid back in a burst; and a newcomer begins there.
     """
 
     def __init__(self, catch_up: bool = False) -> None:
-        self.heights: dict[int, float] = {}
-        self._heaps: dict[str, list[tuple[float, int]]] = {}
-        self._dropped: dict[str, set[int]] = {}
+        self.heights: array[int] = array("q")
         self._catch_up = catch_up
-        self._floor = 0.0
+        self._floor = 0
+        self._every = _Bounds()
+        self._views: dict[str, _Bounds] = {}
+        self._back: list[int] = []
+        self._looks = 0
 
-    def add(self, slot: int, height: float) -> None:
+    def put(self, slot: int, height: int) -> None:
+        """Take a slot in: the one after the last, or one that became free."""
+        height += self._floor
+        if slot < len(self.heights):
+            self.heights[slot] = height
+        else:
+            self.heights.append(height)
+        leaf, leaves = slot >> LEAF_SHIFT, self._every.leaves
+        if self._views or leaf >= len(leaves) or height < leaves[leaf]:
+            self.returned(slot)
+
+    def returned(self, slot: int, model: str = "") -> None:
+        """`slot` is ready again, for one model or ("") for all that have nothing of their own against it."""
+        height = self.heights[slot]
+        if height < self._floor:
+            height = self.heights[slot] = self._floor
+        if not model:
+            self._every.lower(slot, height)
+            if self._views:
+                self._tell(slot)
+        elif model in self._views:
+            self._views[model].lower(slot, height)
+
+    def forget(self, model: str) -> None:
+        self._views.pop(model, None)
+
+    def grow(self, slot: int, height: int) -> None:
+        """`slot`, the lowest, has had its turn and stands at `height` now. The next look corrects its bound."""
         if self._catch_up:
-            height += self._floor
+            self._floor = self.heights[slot]
         self.heights[slot] = height
-        for view, heap in self._heaps.items():
-            heappush(heap, (height, slot))
-            self._dropped[view].discard(slot)
-
-    def remove(self, slot: int) -> None:
-        self.heights.pop(slot, None)
-        for dropped in self._dropped.values():
-            dropped.discard(slot)
-
-    def forget(self, view: str) -> None:
-        self._heaps.pop(view, None)
-        self._dropped.pop(view, None)
-
-    def returned(self, slot: int, view: str) -> None:
-        """`slot` is ready again in `view`."""
-        dropped = self._dropped.get(view)
-        if dropped is not None and slot in dropped and slot in self.heights:
-            dropped.discard(slot)
-            if self._catch_up:
-                self.heights[slot] = max(self.heights[slot], self._floor)
-            heappush(self._heaps[view], (self.heights[slot], slot))
 
     def lowest(
-        self, view: str, ready: ReadySet, tried: Collection[int], grown: Callable[[int, float], float]
+        self,
+        ready: ReadySet,
+        model: str = "",
+        away: ReadySet | None = None,
+        barred: Callable[[int], bool] | None = None,
     ) -> int | None:
-        """The lowest ready slot not in `tried`; its height becomes `grown(slot, height)`."""
-        heap = self._heap(view, ready)
-        aside: list[tuple[float, int]] = []
-        corrections = 0
-        found = None
-        while heap:
-            height, slot = heap[0]
-            if slot not in self.heights or slot not in ready:
-                heappop(heap)
-                if slot in self.heights:
-                    self._dropped[view].add(slot)
-            elif height < self.heights[slot] and corrections < MOST_CORRECTIONS:
-                heapreplace(heap, (self.heights[slot], slot))
-                corrections += 1
-            elif slot in tried:
-                aside.append(heappop(heap))
-            else:
-                found = slot
-                self._floor = height
-                after = grown(slot, self.heights[slot])
-                self.heights[slot] = after
-                heapreplace(heap, (after, slot))
-                break
-        for entry in aside:
-            heappush(heap, entry)
-        return found
+        """The lowest slot that is ready, not `away` (set aside for this model) and not barred from this look.
 
-    def _heap(self, view: str, ready: ReadySet) -> list[tuple[float, int]]:
-        heap = self._heaps.get(view)
-        if heap is None:
-            first = next(iter(self._heaps), None)
-            if first is not None:
-                # A copy of any other view's heap will do: entries too low are corrected, a missing one is not.
-                self._heaps[view] = heap = self._heaps[first].copy()
-                back = {slot for slot in self._dropped[first] if slot in ready}
-                for slot in back:
-                    heappush(heap, (self.heights[slot], slot))
-                self._dropped[view] = self._dropped[first] - back
+        Changes no order. None may also mean that this look was too short to find one.
+        """
+        bounds, lasting = self._bounds(model, away)
+        if bounds is None:
+            return None
+        entries, leaves = bounds.entries, bounds.leaves
+        stepped: list[int] = []
+        best, best_height = None, TOP
+        work = 0
+        while entries and work < MOST_WORK and len(stepped) < MOST_STEPS:
+            bound, leaf = entries[0] >> _LEAF_BITS, entries[0] & _LEAVES
+            if bound >= best_height:
+                break
+            if bound != leaves[leaf]:
+                heappop(entries)
+                continue
+            bits = _open(leaf, ready, away)
+            height, slot = lasts, _ = self._lowest_of(leaf, bits)
+            if barred is not None and bits and barred(slot):
+                height, slot = self._lowest_of(leaf, _allowed(leaf, bits, barred))
+            if height < best_height:
+                best, best_height = slot, height
+                if height == bound:
+                    break
+            if lasting is not away:
+                lasts, _ = self._lowest_of(leaf, _open(leaf, ready, lasting))
+            if lasts == bound:
+                stepped.append(heappop(entries))
             else:
-                self._heaps[view] = heap = [(height, slot) for slot, height in self.heights.items() if slot in ready]
-                heapify(heap)
-                self._dropped[view] = {slot for slot in self.heights if slot not in ready}
-        return heap
+                bounds.correct(leaf, lasts)
+                work += CORRECTION if lasts < TOP else 1
+        for entry in stepped:
+            heappush(entries, entry)
+        return best
+
+    def _lowest_of(self, leaf: int, bits: int) -> tuple[int, int]:
+        """The height and the slot of the lowest of those slots of a leaf that `bits` name; TOP and -1 for no bits."""
+        first = leaf << LEAF_SHIFT
+        heights = self.heights[first : first + LEAF]
+        if bits == _WHOLE:
+            height = min(heights)
+            return height, first + heights.index(height)
+        if not bits:
+            return TOP, -1
+        height = min(compress(heights, _CHOSEN[bits & 255] + _CHOSEN[bits >> 8]))
+        place = heights.index(height)
+        while not bits >> place & 1:
+            place = heights.index(height, place + 1)
+        return height, first + place
+
+    def _bounds(self, model: str, away: ReadySet | None) -> tuple[_Bounds | None, ReadySet | None]:
+        """The bounds that hold for a model, and the slots they leave out; None where too many models have their own."""
+        if away is None or away.count <= FEW:
+            return self._every, None
+        bounds = self._views.get(model)
+        if bounds is None or bounds.heard < 0:
+            if bounds is None and not self._room():
+                return None, away
+            bounds = self._views[model] = self._every.copy()
+            bounds.heard = len(self._back)
+        elif bounds.heard < len(self._back):
+            for slot in self._back[bounds.heard :]:
+                bounds.lower(slot, self.heights[slot])
+            bounds.heard = len(self._back)
+        self._looks += 1
+        bounds.asked = self._looks
+        return bounds, away
+
+    def _room(self) -> bool:
+        if len(self._views) >= MOST_VIEWS:
+            oldest = min(self._views, key=lambda model: self._views[model].asked)
+            if self._looks - self._views[oldest].asked < IDLE_LOOKS:
+                return False
+            del self._views[oldest]
+        return True
+
+    def _tell(self, slot: int) -> None:
+        self._back.append(slot)
+        if len(self._back) >= MOST_BACK:
+            for bounds in self._views.values():
+                bounds.heard = 0 if bounds.heard == len(self._back) else -1
+            self._back.clear()
+
+
+def _allowed(leaf: int, bits: int, barred: Callable[[int], bool]) -> int:
+    """Which of these slots of a leaf are not barred."""
+    left = bits
+    while left:
+        low = left & -left
+        if barred((leaf << LEAF_SHIFT) + low.bit_length() - 1):
+            bits ^= low
+        left ^= low
+    return bits
+
+
+def _open(leaf: int, ready: ReadySet, away: ReadySet | None) -> int:
+    """Which slots of a leaf are ready and not away, as bits."""
+    word, shift = leaf >> _WORD_SHIFT, (leaf & _IN_WORD) << LEAF_SHIFT
+    bits = ready.words[word] >> shift & _WHOLE
+    if bits and away is not None and word < len(away.words):
+        bits &= ~(away.words[word] >> shift)
+    return bits

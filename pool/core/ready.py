@@ -2,73 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 WORD = 1024
-_SHIFT = 10
-_MASK = WORD - 1
+SHIFT = 10
+MASK = WORD - 1
 
 
 class ReadySet:
     """Slots of a ring, as bits in words of 1,024 and one summary word that says which words are not empty.
 
-    A step costs a few operations on whole numbers of 1,024 bits, the same for 10 and for 100,000 slots.
+    A step costs a few operations on whole numbers of 1,024 bits, the same for 10 and for 100,000 slots. Where it
+    goes on `without` another set it may have to look at each word in turn: 98 for 100,000 slots.
     """
 
-    __slots__ = ("_summary", "_words", "count")
+    __slots__ = ("_summary", "count", "words")
 
     def __init__(self) -> None:
-        self._words: list[int] = []
+        self.words: list[int] = []
         self._summary = 0
         self.count = 0
 
-    def copy(self) -> ReadySet:
-        twin = ReadySet()
-        twin._words = self._words.copy()
-        twin._summary = self._summary
-        twin.count = self.count
-        return twin
+    def __iter__(self) -> Iterator[int]:
+        for number, bits in enumerate(self.words):
+            while bits:
+                low = bits & -bits
+                yield (number << SHIFT) + low.bit_length() - 1
+                bits ^= low
 
     def __contains__(self, slot: int) -> bool:
-        word = slot >> _SHIFT
-        return word < len(self._words) and bool(self._words[word] >> (slot & _MASK) & 1)
+        word = slot >> SHIFT
+        return word < len(self.words) and bool(self.words[word] >> (slot & MASK) & 1)
 
     def add(self, slot: int) -> None:
-        word, bit = slot >> _SHIFT, 1 << (slot & _MASK)
-        while word >= len(self._words):
-            self._words.append(0)
-        if not self._words[word] & bit:
-            self._words[word] |= bit
+        word, bit = slot >> SHIFT, 1 << (slot & MASK)
+        while word >= len(self.words):
+            self.words.append(0)
+        if not self.words[word] & bit:
+            self.words[word] |= bit
             self._summary |= 1 << word
             self.count += 1
 
     def discard(self, slot: int) -> None:
-        word, bit = slot >> _SHIFT, 1 << (slot & _MASK)
-        if word < len(self._words) and self._words[word] & bit:
-            self._words[word] ^= bit
+        word, bit = slot >> SHIFT, 1 << (slot & MASK)
+        if word < len(self.words) and self.words[word] & bit:
+            self.words[word] ^= bit
             self.count -= 1
-            if not self._words[word]:
+            if not self.words[word]:
                 self._summary &= ~(1 << word)
 
-    def next(self, start: int) -> int | None:
-        """The first member at or after `start`, going round; None where the set is empty."""
+    def next(self, start: int, without: ReadySet | None = None) -> int | None:
+        """The first member at or after `start` that is not in the other set, going round; None where there is none."""
         if not self._summary:
             return None
-        word = start >> _SHIFT
-        if word < len(self._words):
-            rest = self._words[word] >> (start & _MASK)
+        number = start >> SHIFT
+        if number < len(self.words):
+            rest = self._left(number, without) >> (start & MASK)
             if rest:
                 return start + _lowest(rest)
-        later = self._summary >> (word + 1)
-        word = word + 1 + _lowest(later) if later else _lowest(self._summary)
-        return (word << _SHIFT) + _lowest(self._words[word])
+        later = self._summary >> (number + 1) << (number + 1)
+        for summary in (later, self._summary ^ later):
+            # The word of `start` comes last once more: its beginning was not looked at.
+            while summary:
+                number = _lowest(summary)
+                bits = self._left(number, without)
+                if bits:
+                    return (number << SHIFT) + _lowest(bits)
+                summary &= summary - 1
+        return None
 
-    def select(self, k: int) -> int:
-        """The k-th member, counted from 0. Raises IndexError where there are not so many."""
-        for word, bits in enumerate(self._words):
+    def select(self, k: int, without: ReadySet | None = None) -> int:
+        """The k-th member that is not in the other set, from 0. Raises IndexError where there are not so many."""
+        for number in range(len(self.words)):
+            bits = self._left(number, without)
             inside = bits.bit_count()
             if k < inside:
-                return (word << _SHIFT) + _kth(bits, k)
+                return (number << SHIFT) + _kth(bits, k)
             k -= inside
         raise IndexError(k)
+
+    def _left(self, number: int, without: ReadySet | None) -> int:
+        bits = self.words[number]
+        if without is not None and number < len(without.words):
+            bits &= ~without.words[number]
+        return bits
 
 
 def _lowest(bits: int) -> int:

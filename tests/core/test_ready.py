@@ -50,12 +50,24 @@ class AnyOrder(RuleBasedStateMachine):
             with pytest.raises(IndexError):
                 self.ready.select(k)
 
-    @rule(slot=slots)
-    def a_copy_goes_its_own_way(self, slot):
-        twin = self.ready.copy()
-        twin.add(slot)
-        twin.discard(min(self.model, default=0))
-        self.says_the_same()
+    @rule(start=slots, away=st.sets(slots, max_size=8))
+    def next_without_some(self, start, away):
+        left = self.model - away
+        at_or_after = [slot for slot in left if slot >= start]
+        assert self.ready.next(start, ready_of(away)) == min(at_or_after or left, default=None)
+
+    @rule(k=st.integers(0, 20), away=st.sets(slots, max_size=8))
+    def select_without_some(self, k, away):
+        left = sorted(self.model - away)
+        if k < len(left):
+            assert self.ready.select(k, ready_of(away)) == left[k]
+        else:
+            with pytest.raises(IndexError):
+                self.ready.select(k, ready_of(away))
+
+    @rule()
+    def members_in_order(self):
+        assert list(self.ready) == sorted(self.model)
 
     @invariant()
     def says_the_same(self):
@@ -83,3 +95,8 @@ def test_going_on_from_each_member_meets_all_of_them(members):
 
 def test_a_start_beyond_the_last_member_comes_round_to_the_first():
     assert ready_of([5, 2000]).next(1_000_000) == 5
+
+
+@given(st.sets(slots, min_size=1))
+def test_without_all_of_its_members_there_is_no_next(members):
+    assert ready_of(members).next(0, ready_of(members)) is None
