@@ -59,11 +59,18 @@ class Node:
             node = node.parent
 
     def words(self) -> Iterator[str]:
+        """Its text in pieces. A name that stands in a sentence is part of that piece."""
+        piece = ""
         for child in self.children:
-            if isinstance(child, Node):
-                yield from child.words()
+            if isinstance(child, str):
+                piece += child
+            elif child.tag == "bdi":
+                piece += "".join(child.words())
             else:
-                yield child
+                yield piece
+                yield from child.words()
+                piece = ""
+        yield piece
 
     @property
     def text(self) -> str:

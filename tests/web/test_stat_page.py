@@ -64,7 +64,7 @@ def test_a_spent_model_is_struck_with_its_time_and_the_upstreams_reason_even_wit
     house.records()
     answer = Visitor(house).get("/stat")
     badge = re.search(r"<details[^>]*data-spent.*?</details>", answer.text, re.S)[0]
-    assert f"<s>{PRO}</s> <b>0</b>" in badge
+    assert f"<s><bdi>{PRO}</bdi></s> <b>0</b>" in badge
     said = Page(badge).text
     assert re.search(r"for \d+ (h|min|s|days)", said)
     assert re.search(r"Day quota · until \d{4}-\d\d-\d\d 0[78]:00 UTC", said)

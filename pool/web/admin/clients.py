@@ -17,6 +17,7 @@ from pool.web import htmx
 from pool.web.admin import admin, once
 from pool.web.here import audit, keypool, now, read
 from pool.web.ids import row_id
+from pool.web.names import isolated
 
 LIVES_S = {"": None, "day": 86_400.0, "month": 30 * 86_400.0, "year": 365 * 86_400.0}
 MADE = "client"
@@ -72,7 +73,7 @@ def revoke_client(client_id: int) -> Response:
     row = _found(client_id)
     keypool().inventory.revoke_client(client_id)
     audit("client.revoke", f"client {client_id}", before={"name": row.name, "key": row.hint})
-    flash(_("%(name)s is revoked: programs that use it are refused from now on.", name=row.name))
+    flash(_("%(name)s is revoked: programs that use it are refused from now on.", name=isolated(row.name)))
     return htmx.moved(url_for(".clients"))
 
 

@@ -109,11 +109,15 @@ def confirm_import(token: str) -> Response:
     if request.form.get("pool", pool.id, type=row_id) != pool.id:
         # The pool was deleted while somebody looked at the preview: nothing goes where nobody said it should.
         return htmx.moved(url_for(".preview_import", token=token))
+    ticked = frozenset(request.form.getlist("take", type=row_id))
+    if not any(_wanted(each, ticked) for each in candidates):
+        flash(_("No key is ticked, so none was imported."))
+        return htmx.moved(url_for(".preview_import", token=token))
     if not write(queries.begin_import, token, now()):
         return _result(token) or _gone()
     told = None
     try:
-        told = _take_in(candidates, frozenset(request.form.getlist("take", type=row_id)), pool)
+        told = _take_in(candidates, ticked, pool)
     finally:
         if told is None:
             write(queries.give_up_import, token)
@@ -252,10 +256,15 @@ def _sums(candidates: Sequence[Candidate]) -> dict[str, Any]:
 
 def _sorted(candidates: Sequence[Candidate], ticked: frozenset[int]) -> tuple[list[Row], Counter[str], list[Candidate]]:
     """The rows to take in, how many of the others there are by fate, and the impossible ones. Runs aside."""
-    chosen = [each.row for each in candidates if each.takeable and (each.index >= SHOWN or each.index in ticked)]
+    chosen = [each.row for each in candidates if _wanted(each, ticked)]
     counts = Counter(each.fate for each in candidates if not each.takeable)
     counts[LEFT] += sum(each.takeable for each in candidates) - len(chosen)
     return chosen, counts, [each for each in candidates if each.fate == IMPOSSIBLE]
+
+
+def _wanted(each: Candidate, ticked: frozenset[int]) -> bool:
+    """Is it to be taken in? Beyond the rows that are shown nobody could tick or untick."""
+    return each.takeable and (each.index >= SHOWN or each.index in ticked)
 
 
 def _fates(taken: Sequence[Any]) -> Counter[str]:

@@ -16,6 +16,7 @@ from pool.web.admin import admin, once
 from pool.web.admin.pool_form import PoolForm
 from pool.web.here import audit, keypool, now, read
 from pool.web.login import unlocked
+from pool.web.names import isolated
 
 CREATED = "pool"
 """What answers to the form of a new pool are kept under."""
@@ -48,7 +49,7 @@ def create_pool() -> Response:
         (known,) = once.answer(CREATED, sent) or (None,)
         return htmx.moved(url_for(".pool", pool_id=known) if known else url_for(".pools"))
     audit("pool.create", f"pool {pool_id}", after=columns)
-    flash(_("The pool %(name)s was created. Its auth key is below.", name=form.name))
+    flash(_("The pool %(name)s was created. Its auth key is below.", name=isolated(form.name)))
     return htmx.moved(url_for(".pool", pool_id=pool_id))
 
 
@@ -148,7 +149,7 @@ def delete_pool(pool_id: int) -> Response:
         return make_response(render_template("pools/delete.html", pool=row, error=error), 422)
     keypool().inventory.delete_pool(pool_id)
     audit("pool.delete", f"pool {pool_id}", before=PoolForm.of(row).columns)
-    flash(_("The pool %(name)s is gone. Keys that were in no other pool are now in default.", name=row.name))
+    flash(_("The pool %(name)s is gone. Keys that were in no other pool are now in default.", name=isolated(row.name)))
     return htmx.moved(url_for(".pools"))
 
 

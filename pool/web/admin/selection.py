@@ -19,6 +19,7 @@ from pool.web.admin.keys import back_of, listing, until_of
 from pool.web.check_words import summary
 from pool.web.here import audit, keypool, read
 from pool.web.ids import row_id, row_ids
+from pool.web.names import isolated
 
 MOST = 500
 """Keys of a selection: as many as the longest page has."""
@@ -70,7 +71,8 @@ def place_selected(stay: bool) -> Response:
     keypool().inventory.arrange({key: [*pools, pool.id] if stay else [pool.id] for key, pools in before.items()})
     action = "key.link" if stay else "key.move"
     entry = audit(action, named(rows), before={"seats": _texts(before)}, after={"pool": pool.name, "keys": hints(rows)})
-    text = ngettext("%(num)d key is in %(pool)s now.", "%(num)d keys are in %(pool)s now.", len(rows), pool=pool.name)
+    text = ngettext("%(num)d key is in %(pool)s now.", "%(num)d keys are in %(pool)s now.", len(rows),
+                    pool=isolated(pool.name))  # fmt: skip
     return _done(text, entry)
 
 

@@ -14,6 +14,7 @@ from pool.web import htmx
 from pool.web.admin import admin
 from pool.web.admin.setting_words import GROUPS, choice, group_text, label, plain, unit_text, value_text, wrong
 from pool.web.here import audit, keypool
+from pool.web.names import isolated
 from pool.web.origin import own_path
 
 MOST_TOLD = 12
@@ -109,7 +110,7 @@ def _tell(changes: Mapping[str, Change]) -> None:
         flash(_("Nothing was changed."))
         return
     told = [
-        f"{label(name)}: {value_text(BY_NAME[name], old)} → {value_text(BY_NAME[name], new)}"
+        f"{label(name)}: {isolated(value_text(BY_NAME[name], old))} → {isolated(value_text(BY_NAME[name], new))}"
         + (" · " + _("from the next start on") if BY_NAME[name].boot else "")
         for name, (old, new) in changes.items()
     ]
