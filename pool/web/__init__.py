@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from pool.web import ids, pages
+from pool.web import api, ids, pages
 from pool.web.ops import ops
 from pool.web.proxy import blueprint as proxy
 
@@ -15,3 +15,4 @@ def mount(app: Flask) -> None:
     proxy.mount(app)
     app.register_blueprint(ops)
     pages.mount(app)
+    api.mount(app)

@@ -149,6 +149,17 @@ def test_another_keys_success_opens_the_door_and_leaves_it_to_the_refused_ones_t
     assert (storm.kind, list(storm.past)) == ("", [])
 
 
+def test_asking_whether_a_probe_may_pass_sends_none():
+    storm = Storm()
+    assert storm.would_pass(NOW)
+    fails(storm, range(1, 11))
+    assert not storm.would_pass(NOW + 0.5)
+    for _ in range(3):
+        assert storm.would_pass(NOW + 1)
+    assert storm.may_pass(NOW + 1)
+    assert not storm.would_pass(NOW + 1)
+
+
 def test_held_back_penalties_are_dropped_where_nobody_asks_those_keys_again():
     storm = Storm()
     fails(storm, range(1, 11))

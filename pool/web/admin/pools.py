@@ -14,6 +14,7 @@ from pool.core.twice import AnsweredBefore, NameTaken
 from pool.web import htmx
 from pool.web.admin import admin, once
 from pool.web.admin.pool_form import PoolForm
+from pool.web.admin.whereto import whereto
 from pool.web.here import audit, keypool, now, read
 from pool.web.login import unlocked
 from pool.web.names import isolated
@@ -55,7 +56,8 @@ def create_pool() -> Response:
 
 @admin.get("/pools/<int:pool_id>")
 def pool(pool_id: int) -> Response:
-    return _page(_found(pool_id))
+    row, where = _found(pool_id), whereto(pool_id)
+    return htmx.page("pools/one.html", "pools/_where.html", where.status, **_context(row), where=where)
 
 
 @admin.post("/pools/<int:pool_id>")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.house import House
-from tests.web.document import Form
+from tests.web.document import Form, Node
 from tests.web.scriptless.entry import (
     TYPED,
     Effect,
@@ -134,6 +134,17 @@ def imports_what_is_ticked(p: Pressed) -> None:
     p.says("2 keys imported")
 
 
+def tells_where_a_request_would_go(p: Pressed) -> None:
+    p.changes_nothing()
+    assert p.path == f"/pools/{p.args['pool_id']}?model=gemini-2.5-flash&strategy="
+    (answer,) = [node for node in p.page.nodes if node.get("role") == "status" and "where" in within(node)]
+    assert answer.text.startswith(("Served It would go to gemini as gemini-2.5-flash", "503 A client would be told:"))
+
+
+def within(node: Node) -> set[str]:
+    return {each.get("id") for each in node.around()}
+
+
 STAYS = "admin.pool, admin.update_pool, admin.regenerated_auth"
 ONE_POOL = f"{STAYS}, admin.reveal_pool"
 
@@ -150,6 +161,7 @@ ENTRIES: Entries = {
     ),
     # This page is there once: after a mistake, whose answer has the form too, it would be out of date.
     **on("admin.reveal_pool", "POST admin.update_pool in #settings", Entry(updates_a_pool, says_what_it_is_for)),
+    **on(ONE_POOL, "GET admin.pool", Entry(tells_where_a_request_would_go, {"model": "gemini-2.5-flash"})),
     **on(ONE_POOL, "POST admin.disable_pool in #switch", Entry(switches_a_pool(False))),
     **on("admin.pool", "POST admin.enable_pool in #switch", Entry(switches_a_pool(True))),
     **on("admin.pool, admin.update_pool", "POST admin.reveal_pool", Entry(asks_for_the_password, status=403)),

@@ -1,0 +1,99 @@
+"""How management answers: JSON, and errors in the union of the shapes its predecessors' clients look for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from flask import Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from pool.core.calls import OPENAI
+from pool.core.dialects import render_fault
+from pool.core.dialects.errors import openai_error
+from pool.core.faults import Fault
+from pool.web.proxy.body import parse_object, read_body
+
+PREFIXES = ("/admin/", "/api/")
+"""Below these even what does not exist is answered in JSON."""
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+MOST_BODY_BYTES = 1_000_000
+
+_WORDS = {
+    400: ("invalid_request", "The request could not be understood."),
+    404: ("not_found", "There is nothing at this address."),
+    405: ("method_not_allowed", "This address does not answer to {method}; use {allow}."),
+    413: ("request_too_large", "That is more than one request may carry."),
+    415: ("unsupported_media_type", "Send the body as JSON."),
+    500: ("internal_error", "Keypool failed; its log knows more."),
+}
+
+
+def answer(payload: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(payload), status, content_type="application/json")
+
+
+def refusal(fault: Fault) -> Response:
+    """`{"success": false, "message", "error": {"message", "type", "code", "param"?}}`, details beside the code."""
+    status, headers, _ = render_fault(OPENAI, fault)
+    error = openai_error(fault)
+    if error["param"] is None:
+        del error["param"]
+    response = answer({"success": False, "message": fault.message, "error": error}, status)
+    response.headers.update([*headers, *fault.headers])
+    return response
+
+
+def refusal_of(error: HTTPException) -> Response:
+    """An error that Flask found, before or beside the views."""
+    status = error.code or 500
+    code, words = _WORDS.get(status, ("error", error.description or "The request could not be understood."))
+    allow = ", ".join(sorted(error.valid_methods or ())) if isinstance(error, MethodNotAllowed) else ""
+    fault = Fault(status, code, words.format(method=request.method, allow=allow), retryable=False)
+    if allow:
+        fault.headers.append(("Allow", allow))
+    return refusal(fault)
+
+
+def asked(most_bytes: int = MOST_BODY_BYTES) -> dict[str, Any]:
+    """The JSON object a request carries. Raises `Fault`: 400 for anything else, 408, 413."""
+    # Not by Flask: its own limit cuts a chunked body short, and says nothing.
+    return parse_object(read_body(request.environ, most_bytes))
+
+
+def text(body: dict[str, Any], name: str, most_chars: int = 500) -> str | None:
+    """A member that is text; None where it is missing, null or empty. Raises `Fault` 400 naming it."""
+    value = body.get(name)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise Fault(400, "invalid_type", f"`{name}` must be a string.", param=name)
+    if len(value) > most_chars:
+        raise Fault(400, "invalid_value", f"`{name}` has at most {most_chars} characters.", param=name)
+    return value
+
+
+def choice(body: dict[str, Any], name: str, among: Sequence[str]) -> str | None:
+    """A member that is one of a few words; None where it is missing. Raises `Fault` 400 with the list."""
+    value = text(body, name)
+    if value is not None and value not in among:
+        message = f"`{name}` must be one of {', '.join(among)}."
+        raise Fault(400, "invalid_value", message, param=name, details={"allowed": list(among)})
+    return value
+
+
+def reference(body: dict[str, Any], name: str) -> str | None:
+    """A member that names a thing by its id, as a number or as text."""
+    value = body.get(name)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return text(body, name)
