@@ -17,7 +17,9 @@ from pool.core.dialects.errors import (
 from pool.core.dialects.fake import FakeStreamCodec
 from pool.core.dialects.gemini import passthrough
 from pool.core.dialects.gemini.codecs import ChatCodec, EmbeddingsCodec
+from pool.core.dialects.gemini.images import ImagesCodec
 from pool.core.dialects.gemini.passthrough import VERBS, GeminiCodec, is_array_stream
+from pool.core.dialects.gemini.speaking import SpeechCodec
 from pool.core.dialects.openai import PATHS, OpenAiCodec
 from pool.core.dialects.responses.codecs import ResponsesCodec
 from pool.core.dialects.settings import DEFAULTS, ConversionSettings
@@ -26,6 +28,7 @@ _PASSING: dict[tuple[str, str, str], Codec] = {
     **{(OPENAI, OPENAI, operation): OpenAiCodec(operation) for operation in (*PATHS, *openai.NATIVE)},
     **{(GEMINI, GEMINI, operation): GeminiCodec(operation) for operation in (*VERBS, *passthrough.NATIVE)},
     (OPENAI, GEMINI, "embeddings"): EmbeddingsCodec(),
+    (OPENAI, GEMINI, "speech"): SpeechCodec(),
 }
 
 
@@ -44,6 +47,8 @@ def codec_for(
     if (client_dialect, provider_dialect, operation) == (OPENAI, GEMINI, "responses"):
         chat = codec_for(OPENAI, GEMINI, "chat", settings)
         return chat and ResponsesCodec(chat)
+    if (client_dialect, provider_dialect, operation) == (OPENAI, GEMINI, "images"):
+        return ImagesCodec(settings)
     if client_dialect == ANTHROPIC and operation == "messages":
         chat = codec_for(OPENAI, provider_dialect, "chat", settings)
         return chat and MessagesCodec(chat, provider_dialect)

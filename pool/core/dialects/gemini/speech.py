@@ -10,7 +10,7 @@ from typing import Any
 
 from pool.core.calls import Call
 
-_RATE = re.compile(r"rate=(\d{1,7})")
+RATE = re.compile(r"rate=(\d{1,7})")
 DEFAULT_RATE = 24_000
 """Samples a second where the mime type does not say; what Gemini's speech models make."""
 RAW = ("audio/l16", "audio/pcm")
@@ -49,7 +49,7 @@ def _joined(pieces: list[dict[str, Any]], headed: bool) -> str:
     except binascii.Error as e:
         raise ValueError("an answer's audio is no base64") from e
     if raw and headed:
-        found = _RATE.search(kind)
+        found = RATE.search(kind)
         samples = wav_head(len(samples), int(found[1]) if found else DEFAULT_RATE) + samples
     return base64.b64encode(samples).decode()
 
