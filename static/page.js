@@ -252,11 +252,18 @@ document.addEventListener("htmx:afterSwap", enhance);
 document.addEventListener("htmx:after:swap", enhance);
 enhance();
 
+// When the day of the quotas is over, so are its figures. The server's clock may be a little behind.
+let askedAt = 0;
+
 function countDown() {
   for (const time of document.querySelectorAll("[data-countdown]")) {
     const left = Math.max(0, Math.round((Date.parse(time.dateTime) - Date.now()) / 1000));
     const two = (number) => String(number).padStart(2, "0");
     time.textContent = `${Math.floor(left / 3600)}:${two(Math.floor(left / 60) % 60)}:${two(left % 60)}`;
+    if (!left && document.visibilityState === "visible" && Date.now() - askedAt >= 5_000) {
+      askedAt = Date.now();
+      document.body.dispatchEvent(new Event("newday"));
+    }
   }
 }
 setInterval(countDown, 1000);

@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from flask_babel import gettext as _
 
 from pool.checking import ALIVE, DEAD, RESTS, SUSPECTED, UNREACHABLE, Check
-from pool.web.shown import duration, reason_text
+from pool.web.code_words import reason_text, said_text
+from pool.web.shown import count, duration
 
 MOST_SAID = 300
 
 
 def check_text(check: Check) -> str:
     """One line: "alive, 182 ms", "refused: API key not valid."."""
-    said = check.reason.strip()[:MOST_SAID] or (f"HTTP {check.status}" if check.status else "")
+    said = said_text(check.reason.strip())[:MOST_SAID] or (f"HTTP {check.status}" if check.status else "")
     match check.word:
         case "alive":
             return _("alive, %(took)s", took=duration(check.ms))
@@ -41,4 +42,4 @@ def summary(checks: Iterable[Check]) -> str:
         "": _("undecided"),
     }
     found = Counter(check.word if check.word in words else "" for check in checks)
-    return ", ".join(f"{found[word]} {text}" for word, text in words.items() if found[word])
+    return ", ".join(f"{count(found[word])} {text}" for word, text in words.items() if found[word])

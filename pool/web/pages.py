@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Flask, Response, jsonify, make_response, redirect, render_template, request, url_for
-from flask_babel import Babel, get_locale
+from flask_babel import get_locale
 from flask_babel import gettext as _
 from werkzeug.exceptions import HTTPException
 
 from pool.core.masking import mask
 from pool.version import VERSION
-from pool.web import htmx, login, names, shown
+from pool.web import counted, htmx, login, names, shown
 from pool.web.admin import admin
 from pool.web.origin import own_path, refuse_foreign
 from pool.web.stats import stats
@@ -43,7 +43,7 @@ def mount(app: Flask) -> None:
     """Everything a person sees."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", "pool/web/translations")
-    Babel(app, locale_selector=_language)
+    counted.mount(app, _language)
     has_htmx = Path(app.root_path, "static", "vendor", "htmx.min.js").exists()
     app.jinja_env.globals.update(VERSION=VERSION, LANGUAGES=LANGUAGES, HTMX=has_htmx)
     shown.mount(app)

@@ -15,6 +15,7 @@ from pool.adapters.queries import KeyRow
 from pool.core import lengths
 from pool.core.keys import FOREVER
 from pool.core.rotation import Bench
+from pool.web.code_words import code_text, last_error_text, reason_text, said_text
 from pool.web.here import now
 
 
@@ -32,6 +33,7 @@ class Standing:
 def mount(app: Flask) -> None:
     app.jinja_env.filters.update(
         count=count, short=short, moment=moment, ago=ago, until=until, standing=standing_word, reason=reason_text,
+        ending=code_text, said=said_text, last_error=last_error_text,
         ms=duration, policy=policy_text, percent=percent, utc=_utc,
         clock=clock, money=money,
     )  # fmt: skip
@@ -65,21 +67,6 @@ def standing_word(word: str) -> str:
         "dead": _("Dead"),
     }
     return words.get(word, word)
-
-
-def reason_text(reason: str) -> str:
-    """A reason's code in words; the upstream's own text goes through."""
-    words = {
-        "quota_day": _("day quota"),
-        "quota_minute": _("minute quota"),
-        "insufficient_quota": _("credit spent"),
-        "not_entitled": _("not entitled"),
-        "suspected": _("refused once, under suspicion"),
-        "overloaded": _("upstream overloaded"),
-        "errors": _("too many errors"),
-        "service_disabled": _("service switched off"),
-    }
-    return words.get(reason, reason.replace("_", " "))
 
 
 def policy_text(policy: str) -> str:

@@ -1,4 +1,4 @@
-"""What statistics are about, in words: endpoints and ways to end."""
+"""What statistics are about, in words: endpoints, windows, what keys rest for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from flask_babel import gettext as _
 
-from pool.web.shown import reason_text
+from pool.web.code_words import code_text
 
 ROUTES = {
     "chat": "/v1/chat/completions",
@@ -34,37 +34,10 @@ def endpoint(operation: str) -> tuple[str, str]:
     return words.get(operation, operation), ROUTES.get(operation, "")
 
 
-def ending_text(word: str) -> str:
-    """How a request or an attempt ended: our own codes in words, an upstream's as it is."""
-    words = {
-        "all_keys_cooling": _("every key was cooling down"),
-        "no_available_keys": _("no usable key"),
-        "model_not_found": _("no such model"),
-        "client_gone": _("the client hung up"),
-        "dead": _("key refused for good"),
-        "rejected": _("the request itself was refused"),
-        "unreachable": _("could not be reached"),
-        "timeout": _("no answer in time"),
-        "broken": _("broke off"),
-        "empty": _("an answer without content"),
-        "error": _("other error"),
-        "other": _("other error"),
-        "location": _("refused for its location"),
-        "misrouted": _("refused how the key was sent"),
-        "request_too_large": _("larger than a minute's quota"),
-        "upstream_error": _("the upstream failed"),
-        "upstream_timeout": _("the upstream gave no answer in time"),
-        "upstream_stream_interrupted": _("the upstream broke off"),
-        "deadline_exceeded": _("no key answered in time"),
-        "max_attempts": _("too many keys failed"),
-    }
-    return words.get(word, reason_text(word))
-
-
 def rest_text(reason: str) -> str:
     """Why a key rests, as a sentence begins."""
     words = {"dead": _("Refused for good"), "disabled": _("Disabled by a person")}
-    text = words.get(reason) or reason_text(reason)
+    text = words.get(reason) or code_text(reason)
     return text[:1].upper() + text[1:]
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from zlib import crc32
 
 from flask import Blueprint, Response, abort, make_response, redirect, request, url_for
 
@@ -15,11 +16,12 @@ from pool.core.keys import FOREVER
 from pool.core.quota import last_reset, next_reset
 from pool.core.rotation import Bench
 from pool.web import htmx
+from pool.web.code_words import code_text, own_text
 from pool.web.here import keypool, now, read
 from pool.web.ids import row_id
 from pool.web.login import signed_in
 from pool.web.sheets import csv_file
-from pool.web.stat_words import countdown, ending_text, endpoint, iso, rest_text, window_text
+from pool.web.stat_words import countdown, endpoint, iso, rest_text, window_text
 
 WINDOWS_H = {"1h": 1, "24h": 24, "7d": 7 * 24, "30d": 30 * 24, "90d": 90 * 24}
 """Windows by their name in the URL; without one, the quota day."""
@@ -65,13 +67,17 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Why a key is not used, for a model or for all, until when (None: until somebody says otherwise)."""
+    """Why a key is not used, for a model or for all, until when (None: until somebody says otherwise).
+
+    `text` is the upstream's own words; `note` is Keypool's, where the reason is its own.
+    """
 
     word: str
     reason: str
     until: float | None
     text: str = ""
     since: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +111,20 @@ def stat() -> Response:
     names = sorted({each.name for each in everything if each.name} | {filters.model} - {""})
     return htmx.page(
         "stat/page.html",
-        "stat/_figures.html",
+        "stat/_found.html",
         admin=signed_in(),
         filters=filters,
         windows=("", *WINDOWS_H),
         since=scope.since,
         pools=list(keypool().catalogue.pools.values()) if signed_in() else [],
         names=names,
-        hues={name: place % HUES for place, name in enumerate(names)},
-        rows=[(key, *_few(badges(key, filters.model, at))) for key in keys[:SIZE]],
+        rows=[(key, *_few(_worth_showing(badges(key, filters.model, at)))) for key in keys[:SIZE]],
         after=after,
         more=keys[SIZE - 1].id if len(keys) > SIZE else 0,
         models=models,
         endpoints=[(endpoint(each.name), each) for each in read(queries.endpoint_figures, scope)],
-        told=[(ending_text(each.word), each) for each in read(queries.endings, scope, "request")],
-        heard=[(ending_text(each.word), each) for each in read(queries.endings, scope, "attempt")],
+        told=[(code_text(each.word), each) for each in read(queries.endings, scope, "request")],
+        heard=[(code_text(each.word), each) for each in read(queries.endings, scope, "attempt")],
         resets_at=next_reset(at, reset),
         seconds=int(next_reset(at, reset) - at),
         pacific=reset.lower().startswith("pacific"),
@@ -158,6 +163,12 @@ def badges(key: queries.StatKey, model: str, at: float) -> list[Badge]:
     return [Badge("", rest=whole), *found] if whole else found
 
 
+@stats.app_template_filter()
+def hue(model: str) -> int:
+    """The colour of a model: always the same one, whatever else is served."""
+    return crc32(model.removeprefix("models/").encode()) % HUES
+
+
 def _rests(key: queries.StatKey, at: float) -> tuple[Rest | None, dict[str, Rest]]:
     """Why nothing is asked of a key, for every model and for single ones: as the catalogue has it, in force now."""
     benches: Mapping[str, Bench] = keypool().catalogue.benches(key.id)
@@ -167,15 +178,29 @@ def _rests(key: queries.StatKey, at: float) -> tuple[Rest | None, dict[str, Rest
         if bench.until > at and bench.reason not in (DEAD, DISABLED):
             words = said.get(model)
             until = None if bench.until == FOREVER else bench.until
-            text, since = (words.text[:MOST_SAID], words.since) if words else ("", None)
-            rests[model.removeprefix("models/")] = Rest("cooling", bench.reason, until, text, since)
+            text, note = _whose(words.text if words else "")
+            since = words.since if words else None
+            rests[model.removeprefix("models/")] = Rest("cooling", bench.reason, until, text, since, note)
     whole = rests.pop("", None)
     if key.dead_at is not None:
-        whole = Rest("dead", "dead", None, key.dead_reason[:MOST_SAID], key.dead_at)
+        text, note = _whose(key.dead_reason)
+        whole = Rest("dead", "dead", None, text, key.dead_at, note)
     elif key.disabled_at is not None and (key.disabled_until is None or key.disabled_until > at):
         until = None if key.disabled_until in (None, FOREVER) else key.disabled_until
         whole = Rest("disabled", "disabled", until, "", key.disabled_at)
     return whole, rests
+
+
+def _whose(text: str) -> tuple[str, str]:
+    """Words about a key as an upstream's or as Keypool's own, one of them empty."""
+    note = own_text(text)
+    return ("", note) if note else (text[:MOST_SAID], "")
+
+
+def _worth_showing(found: list[Badge]) -> list[Badge]:
+    """Without what was only asked for: strangers misspell models, and every key they were tried with would say so."""
+    whole = next((badge.rest for badge in found if not badge.model), None)
+    return [badge for badge in found if not badge.model or badge.answered or badge.rest not in (None, whole)]
 
 
 def _few(found: list[Badge]) -> tuple[list[Badge], int]:

@@ -74,14 +74,14 @@ def test_htmx_gets_the_one_field_that_went_back(house):
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("max_attempts", "0", "A whole number from 1 to 1000."),
-        ("max_attempts", "many", "A whole number from 1 to 1000."),
-        ("max_attempts", "1.5", "A whole number from 1 to 1000."),
-        ("rate_limit_requests", "1e9", "A whole number from 0 to 1000000."),
+        ("max_attempts", "0", "A whole number from 1 to 1,000."),
+        ("max_attempts", "many", "A whole number from 1 to 1,000."),
+        ("max_attempts", "1.5", "A whole number from 1 to 1,000."),
+        ("rate_limit_requests", "1e9", "A whole number from 0 to 1,000,000."),
         ("cooldown_hours", "", "A number from 0.01 to 720."),
         ("quota_reset", "25:00 UTC", "Write pacific, or an hour like 07:00 UTC."),
         ("log_level", "loud", "Choose one of these."),
-        ("max_attempts", '"><script>alert(1)</script>', "A whole number from 1 to 1000."),
+        ("max_attempts", '"><script>alert(1)</script>', "A whole number from 1 to 1,000."),
     ],
 )
 def test_what_cannot_be_meant_is_said_beside_its_field_and_nothing_is_saved(house, name, value, said):

@@ -20,6 +20,7 @@ from pool.web.check_words import summary
 from pool.web.here import audit, keypool, read
 from pool.web.ids import row_id, row_ids
 from pool.web.names import isolated
+from pool.web.shown import count
 
 MOST = 500
 """Keys of a selection: as many as the longest page has."""
@@ -47,7 +48,7 @@ def disable_selected() -> Response:
 def test_selected() -> Response:
     rows = selected()
     if len(rows) > MOST_TESTED:
-        return _done(_("At most %(most)d keys are tested at once: tick fewer.", most=MOST_TESTED))
+        return _done(_("At most %(most)s keys are tested at once: tick fewer.", most=count(MOST_TESTED)))
     if not rows:
         return _nothing()
     checks = keypool().checker.check([row.id for row in rows])

@@ -16,6 +16,7 @@ from pool.web.admin.setting_words import GROUPS, choice, group_text, label, plai
 from pool.web.here import audit, keypool
 from pool.web.names import isolated
 from pool.web.origin import own_path
+from pool.web.shown import count
 
 MOST_TOLD = 12
 """How many changes a message tells one by one: it travels in a cookie."""
@@ -117,7 +118,7 @@ def _tell(changes: Mapping[str, Change]) -> None:
     before: dict[str, Any] = {name: str(old) for name, (old, _new) in changes.items()}
     undo = url_for(".undo_settings", **before)
     message = {"text": _("Saved."), "changes": told[:MOST_TOLD], "undo": undo}
-    flash(message if len(told) <= MOST_TOLD else _("Saved: %(num)d settings.", num=len(told)))  # type: ignore[arg-type]
+    flash(message if len(told) <= MOST_TOLD else _("Saved: %(num)s settings.", num=count(len(told))))  # type: ignore[arg-type]
 
 
 def _fields() -> list[Field]:

@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 from tests.web.document import Document, Form, Node
 
 VERBS = ("get", "post", "put", "patch", "delete")
+LOOKS = ("look from:body", "newday from:body")
 HANDLES = ("button", "input", "select", "textarea")
 
 
@@ -57,4 +58,4 @@ def _has_a_plain_twin(page: Document, node: Node, verb: str, path: str) -> bool:
         method, url, _ = Form(owner, [node]).target(node)
         return method == verb and urljoin(path, url) == wanted
     # A part of the page that looks again by itself; the walk compares where its address leads to.
-    return verb == "get" and node.get("hx-trigger") == "look from:body" and node.get("hx-target") == "this"
+    return verb == "get" and node.get("hx-trigger") in LOOKS and node.get("hx-target") == "this"

@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from tests.house import House
 from tests.web.document import Form, Node
 from tests.web.scriptless.entry import EVERY_PAGE, Entry, Pressed, memory_of
-from tests.web.scriptless.script import leans_on_script
+from tests.web.scriptless.script import LOOKS, leans_on_script
 from tests.web.scriptless.stage import UNDER_WAY
 from tests.web.visitor import Page, Visitor
 
@@ -158,7 +158,7 @@ class Walk:
                 yield f"links to {link.get('href')!r}"
             elif not where.path and not where.query and where.fragment not in page.by_id:
                 yield f"links to #{where.fragment}, which is not there"
-        looks = {node.get("hx-get") for node in page.nodes if node.get("hx-trigger").startswith("look")}
+        looks = {node.get("hx-get") for node in page.nodes if node.get("hx-trigger") in LOOKS}
         for address in looks if place.name not in self.told.pages else ():
             plain = place.visitor.get(address, headers=BROWSER, follow_redirects=True)
             if plain.request.path != answer.request.path or not plain.text.startswith("<!doctype html>"):
