@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
 from .attendance import MOST_WAKES, Attendance, Member, Rank, Seat
 from .ladder import Ladder
@@ -184,8 +184,9 @@ class Tier:
             seat = self._seat(other)
             weight = max(seat.weight, 1)
             if self._vitals is not None:
-                worth = weight * self._vitals.weight(seat.key_id, now)
-                self._load += (self._vitals.in_flight(seat.key_id) / worth - self._load) * LOAD_STEP
+                load = self._vitals.in_flight(seat.key_id) / weight / self._vitals.weight(seat.key_id, now)
+                # Limited, so that one key whose answers never come does not make its load the usual one.
+                self._load += (min(load, 2.0 * self._load + 1.0) - self._load) * LOAD_STEP
             if credit > 1.0 - ENOUGH:
                 self._credits[other] = credit
             else:
@@ -208,8 +209,6 @@ class Tier:
         if not tried:
             return None
         seats = self.attendance.seats
-        if isinstance(tried, Sequence):
-            tried = frozenset(tried)
 
         def barred(slot: int) -> bool:
             seat = seats[slot]

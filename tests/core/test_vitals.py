@@ -147,6 +147,16 @@ def test_what_is_remembered_is_bounded_and_the_latest_stays():
     assert len(vitals._usual) <= MOST_KINDS
 
 
+def test_what_was_learnt_of_a_key_is_kept_as_long_as_it_is_used():
+    vitals = after([False] * 30, key_id=0)
+    for key_id in range(1, 4 * MOST_KEYS):
+        vitals.ended(key_id, True, 1.0, NOW)
+        if key_id % (MOST_KEYS // 2) == 0:
+            vitals.ended(0, False, None, NOW)
+    vitals.ended(0, True, 1.0, NOW)
+    assert vitals.weight(0, NOW) < 0.1
+
+
 def test_a_key_in_use_is_not_forgotten_for_the_many_that_come_and_go():
     vitals = Vitals()
     for key_id in range(2, 4 * MOST_KEYS):
