@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, and_, cast, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, Select, String, and_, case, cast, exists, func, not_, or_, select
 from sqlalchemy.orm import Session
 
 from pool.adapters.tables import Key, KeyHealth, Membership, Pool, Provider
@@ -75,14 +75,7 @@ def key_page(
     now: float = 0.0,
 ) -> list[KeyRow]:
     """Up to `size` keys that are not in the bin, by id after `after`. `now` is needed with `standing`."""
-    query = _rows().where(Key.id > after, Key.deleted_at.is_(None)).order_by(Key.id).limit(size)
-    if pool_id is not None:
-        seat = select(Membership.key_id).where(Membership.pool_id == pool_id, Membership.removed_at.is_(None))
-        query = query.where(Key.id.in_(seat))
-    if search:
-        own = (Key.hint_prefix, Key.hint_suffix, Key.name, Key.note, Key.email, Key.last_error, Key.project)
-        columns = [*own, cast(Key.tags, String)]
-        query = query.where(or_(*(column.icontains(search, autoescape=True) for column in columns)))
+    query = _rows().where(Key.id > after, *_wanted(pool_id, search)).order_by(Key.id).limit(size)
     if standing in STANDINGS:
         query = query.where(_stands(standing, now))
     return _with_pools(session, list(session.execute(query).all()))
@@ -111,8 +104,14 @@ def key_row(session: Session, key_id: int) -> KeyRow | None:
     return rows[0] if rows else None
 
 
-def key_counts(session: Session, now: float) -> dict[str, int]:
+def key_counts(session: Session, now: float, pool_id: int | None = None, search: str = "") -> dict[str, int]:
     """How many keys stand how; `all` is their sum. At most a second, the journal's delay, behind the catalogue."""
+    if pool_id is not None or search:
+        # One walk over what is wanted; of all keys, those that do not stand well are found by their indexes.
+        each = case(*((_stands(standing, now), standing) for standing in STANDINGS))
+        found = select(each, func.count()).where(*_wanted(pool_id, search)).group_by(each)
+        counts = dict.fromkeys(STANDINGS, 0) | {row[0]: row[1] for row in session.execute(found)}
+        return {"all": sum(counts.values()), **counts}
     live = select(func.count()).select_from(Key).where(Key.deleted_at.is_(None))
     counts = {standing: session.scalar(live.where(_stands(standing, now))) or 0 for standing in STANDINGS[1:]}
     total = session.scalar(live) or 0
@@ -133,6 +132,30 @@ def known_keys(session: Session, fingerprints: Sequence[bytes], pool_id: int) ->
             here = any(seat_id == pool_id for seat_id, _, _ in pools)
             found.append(KnownKey(slug, print_, deleted_at is not None, names, here))
     return found
+
+
+def _wanted(pool_id: int | None, search: str) -> list[ColumnElement[bool]]:
+    """Keys that are not in the bin, of a pool, and that a search finds."""
+    conditions: list[ColumnElement[bool]] = [Key.deleted_at.is_(None)]
+    if pool_id is not None:
+        seat = select(Membership.key_id).where(Membership.pool_id == pool_id, Membership.removed_at.is_(None))
+        conditions.append(Key.id.in_(seat))
+    if search:
+        own = (Key.hint_prefix, Key.hint_suffix, Key.name, Key.note, Key.email, Key.last_error, Key.project)
+        columns = [*own, cast(Key.tags, String)]
+        found = [column.icontains(search, autoescape=True) for column in columns]
+        conditions.append(or_(*found, *_as_shown(search)))
+    return conditions
+
+
+def _as_shown(search: str) -> list[ColumnElement[bool]]:
+    """A key by its mask, or by a part of that: `AIzaSyDe...9BgL`."""
+    begin, *rest = (part.strip() for part in search.replace("…", "...").split("...", 1))
+    if not rest or not (begin or rest[0]):
+        return []
+    end = rest[0]
+    columns = Key.hint_prefix.iendswith(begin, autoescape=True), Key.hint_suffix.istartswith(end, autoescape=True)
+    return [and_(Key.hint_prefix != "", *columns)]
 
 
 def _stands(standing: str, now: float) -> ColumnElement[bool]:

@@ -50,7 +50,8 @@ def listing(args: MultiDict[str, str], back: str) -> dict[str, Any]:
     )
     return {
         "rows": [(row, _standing(row, at)) for row in rows[:size]],
-        "counts": read(queries.key_counts, at),
+        "counts": read(queries.key_counts, at, pool_id, search),
+        "empty": not keypool().catalogue.keys,
         "pools": list(keypool().catalogue.pools.values()),
         "filters": {
             "q": search or None,

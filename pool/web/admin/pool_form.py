@@ -54,18 +54,23 @@ class PoolForm:
 
     def changes(self) -> dict[str, Any]:
         """The columns that were changed on the page, and only those: another tab may have changed something else."""
-        was = PoolForm(**self.was).columns
-        return {name: value for name, value in self.columns.items() if value != was[name]}
+        before = self._before()
+        return {name: value for name, value in self.columns.items() if value != before[name]}
+
+    def _before(self) -> dict[str, Any]:
+        """The columns as the page showed them first."""
+        name, description, policy, models = (self.was.get(each, "") for each in FIELDS)
+        return PoolForm(name, description, policy, models).columns
 
     def meet(self, row: PoolRow) -> bool:
         """Take over what changed since the page was shown. False where it was changed here, too, to something else:
         then both are told, and what was typed stands in the form for another try."""
-        known, changed = PoolForm.of(row), self.changes()
+        known, changed, shown = PoolForm.of(row), self.changes(), self._before()
         for name, column in zip(FIELDS, self.columns, strict=True):
-            theirs, before = known.columns[column], PoolForm(**self.was).columns[column]
+            theirs = known.columns[column]
             if column not in changed:
                 setattr(self, name, getattr(known, name))
-            elif theirs not in (before, changed[column]):
+            elif theirs not in (shown[column], changed[column]):
                 self.errors[name] = _(
                     "Somebody else made it %(value)s meanwhile. Save again to put yours in its place.",
                     value=_told(known, name),
