@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,16 @@ from tests.upstream import answer, gemini_error, gemini_text, stall
 KEYS = GEMINI_KEYS[:4]
 
 
+_numbers = itertools.count(1)
+
+
 class Holder:
     """A program with a client key of its own."""
 
     def __init__(self, house: House, **limits: Any) -> None:
         self.house = house
-        self.id, self.token = house.keypool.inventory.create_client("program", house.default_pool_id, **limits)
+        name = f"program {next(_numbers)}"
+        self.id, self.token = house.keypool.inventory.create_client(name, house.default_pool_id, **limits)
 
     def asks(self, **fields: Any) -> Any:
         body = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "Hello"}], **fields}
