@@ -24,6 +24,7 @@ from pool.adapters.database import Database
 from pool.adapters.fetching import Fetcher
 from pool.adapters.inventory import Inventory
 from pool.adapters.memory import MemoryState
+from pool.adapters.objects import forget_objects, objects
 from pool.adapters.passwords import Passwords, weak
 from pool.adapters.preferences import Preferences
 from pool.adapters.prices import Prices
@@ -35,6 +36,7 @@ from pool.adapters.tables import db
 from pool.adapters.upstream import Upstream
 from pool.adapters.vault import Vault, WrongKey, open_vault
 from pool.admission import Admission
+from pool.affinity import FOREVER, MOST_OBJECTS, Affinity, Made
 from pool.checking import AT_ONCE, Checker
 from pool.chores import Chore, Chores
 from pool.core.catalogue import Catalogue
@@ -75,6 +77,7 @@ class Keypool:
     models: ModelList
     checker: Checker
     admission: Admission
+    affinity: Affinity
     proxy: Proxy
     spool: Spool
     recorder: Recorder
@@ -144,6 +147,8 @@ def _assemble(boot: Environment) -> Keypool:
         return preferences.current
 
     state.listen(catalogue.hear)
+    affinity = Affinity(state.announce, spool.write, time.time)
+    state.listen(affinity.hear)
     judge = Judge(catalogue, state.announce, spool.write)
     relay = Relay(
         catalogue=catalogue,
@@ -195,11 +200,12 @@ def _assemble(boot: Environment) -> Keypool:
         models=models,
         checker=checker,
         admission=admission,
-        proxy=Proxy(access, relay, models, admission, settings, time.time),
+        affinity=affinity,
+        proxy=Proxy(access, relay, models, admission, catalogue, affinity, settings, time.time),
         spool=spool,
         recorder=recorder,
         recovery=recovery,
-        chores=_chores(database, spool, recorder, recovery, state, settings),
+        chores=_chores(database, spool, recorder, recovery, affinity, state, settings),
         began_at=time.time(),
     )
     _load(keypool)
@@ -215,6 +221,10 @@ def _load(keypool: Keypool) -> None:
     secrets_ = [("gemini", secret) for secret in boot.gemini_keys] + [("openai", secret) for secret in boot.openai_keys]
     keypool.inventory.merge_environment(secrets_, boot.proxy_key)
     keypool.inventory.load()
+    keypool.affinity.load(
+        Made(provider, name, key_id, holder, FOREVER if until is None else until)
+        for provider, name, key_id, holder, until in keypool.database.read(objects, time.time(), MOST_OBJECTS)
+    )
     keypool.state.restore(keypool.database.read(counts, time.time(), keypool.preferences.current.quota_reset))
 
 
@@ -244,6 +254,7 @@ def _chores(
     spool: Spool,
     recorder: Recorder,
     recovery: Recovery,
+    affinity: Affinity,
     state: PoolState,
     settings: Callable[[], Settings],
 ) -> Chores:
@@ -252,6 +263,10 @@ def _chores(
 
     def forget() -> None:
         recorder.prune(time.time() - settings().usage_retention_days * 86_400)
+
+    def forget_made() -> None:
+        while database.write(forget_objects, time.time()):
+            pass
 
     def forget_secrets() -> None:
         database.write(queries.forget_stale, time.time())
@@ -263,6 +278,8 @@ def _chores(
             Chore("journal into the database", DRAIN_S, recorder.drain, at_end=True),
             Chore("tidy the journal", 60.0, recorder.tidy),
             Chore("forget old requests", 3600.0, forget, alone=True),
+            Chore("drop upstream objects that are over", 60.0, affinity.prune),
+            Chore("forget upstream objects that are over", 3600.0, forget_made, alone=True),
             Chore("forget answers and drafts", 60.0, forget_secrets, alone=True),
             Chore("look again at keys that were given up", EVERY_S, recovery.look, alone=True),
             Chore("planner statistics", 3600.0, database.optimize, alone=True),

@@ -57,9 +57,14 @@ class ModelList:
         self._cache: dict[int, _Cached] = {}
         self._locks: dict[int, RLock] = {}
 
-    def answer(self, operation: str, model: str, dialect: str, caller: Caller, page: Mapping[str, str]) -> Answer:
-        """`GET …/models` and `GET …/models/{id}` in a dialect. Raises `Fault` 404 for a model not in the list."""
-        models = self.of(caller)
+    def answer(
+        self, operation: str, model: str, dialect: str, caller: Caller, page: Mapping[str, str], provider: str = ""
+    ) -> Answer:
+        """`GET …/models` and `GET …/models/{id}` in a dialect, of one provider or of all.
+
+        Raises `Fault` 404 for a model not in the list.
+        """
+        models = [each for each in self.of(caller) if not provider or each.provider == provider]
         if operation == "models":
             return Answer(200, _JSON, orjson.dumps(_render_list(models, dialect, page)))
         wanted = model.removeprefix("models/")

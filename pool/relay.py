@@ -8,6 +8,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from . import as_it_came
 from .choosing import Choosing, Pick
 from .core import outcomes
 from .core.calls import GEMINI, Call, Reply, StreamReader, Target, Timeouts
@@ -44,6 +45,11 @@ STORM_PATIENCE_S = 2.0
 MOST_WAITING = 1000
 """Requests that wait for a key at the same time; more are refused at once."""
 
+NOT_THE_KEYS = frozenset(
+    {"client_gone", "rejected", "location", "other", "model_missing", "misrouted", "request_too_large", "draining"}
+)
+"""How attempts end that tell nothing of their key."""
+
 MOST_ERROR_BYTES = 256 * 1024
 MOST_ANSWER_BYTES = 256 * 1024 * 1024
 MOST_HELD_BYTES = 1024 * 1024
@@ -70,7 +76,7 @@ class Upstream(Protocol):
 class Caller:
     """Who asks: the pool, the user key it came by (None: the pool's auth key), from where, and a policy it names.
 
-    `entry` is what was reserved under limits, None where there are none.
+    `entry` is what was reserved under limits, None where there are none. `anonymous`: it presented no client key.
     """
 
     pool: Pool
@@ -78,6 +84,7 @@ class Caller:
     ip: str = ""
     policy: str | None = None
     entry: Entry | None = None
+    anonymous: bool = False
 
 
 @dataclass(slots=True)
@@ -196,9 +203,11 @@ class Run:
             loop = self._loop()
             first = next(loop)
             if isinstance(first, Reply):
-                self.end(200, "ok")
-                return Answer(200, [("Content-Type", first.content_type)], first.body)
+                self.end(first.status, "ok")
+                return Answer(first.status, [("Content-Type", first.content_type), *first.headers], first.body)
             flow = Flow(self, loop, first)
+            if isinstance(first, Committed) and first.headers:
+                return Answer(first.status, first.headers, flow, flow.close)
             return Answer(200, _stream_headers(self.call), flow, flow.close)
         except Passed as passed:
             self.end(passed.status, "error", passed.fault.code)
@@ -268,33 +277,42 @@ class Run:
     def _begin(self, pick: Pick) -> Attempt:
         record = AttemptRecord(pick.key.id, pick.plan.provider.slug, pick.why, self.elapsed_ms(), pick.skipped)
         self.record.attempts.append(record)
-        self.record.model_used = pick.plan.model
+        if self.call.model:
+            self.record.model_used = pick.plan.model
         now = self.relay.clock()
         self.current = attempt = Attempt(pick, record, now - pick.key.used_at)
         pick.key.used_at = now
+        self.relay.catalogue.vitals.began(pick.key.id)
         return attempt
 
     def _try(self, attempt: Attempt) -> Generator[Any, None, Any]:
         """One upstream call. Returns `Reply`, `Committed`, or the `Outcome` that sends us on."""
-        exchange = attempt.exchange = self._start(attempt.pick)
-        while not exchange.wait(self.patience_s):
-            yield HEARTBEAT
+        exchange = yield from self._ask(attempt)
         attempt.record.status = exchange.status
-        if not 200 <= exchange.status < 300:
-            return self.refusing.judge(attempt, exchange.status, exchange.headers, _head(exchange))
-        if self.call.stream:
+        plan, status, headers = attempt.pick.plan, exchange.status, exchange.headers
+        if not 200 <= status < 300:
+            if plan.native and as_it_came.moved(self.call, plan.provider, status, headers):
+                return self._plain(attempt, exchange)
+            return self.refusing.judge(attempt, status, headers, _head(exchange))
+        if as_it_came.flows(status, headers) if plan.native else self.call.stream:
             return (yield from self._await_content(attempt, exchange))
         return self._plain(attempt, exchange)
 
-    def _start(self, pick: Pick) -> Exchange:
-        """Ask; without the proxy where that cannot be reached and the key or its provider may go without."""
-        target = self._target(pick)
-        try:
-            return self.relay.upstream.start(target)
-        except CannotConnect:
-            if not target.proxy_url or not (pick.key.fallback_to_direct or pick.plan.provider.fallback_to_direct):
-                raise
-        return self.relay.upstream.start(replace(target, proxy_url=None))
+    def _ask(self, attempt: Attempt) -> Generator[Any, None, Exchange]:
+        """Send, and wait for the head of an answer; without the proxy where that is away and may be gone around."""
+        key, provider = attempt.pick.key, attempt.pick.plan.provider
+        targets = [self._target(attempt.pick)]
+        if targets[0].proxy_url and (key.fallback_to_direct or provider.fallback_to_direct):
+            targets.append(replace(targets[0], proxy_url=None))
+        while True:
+            try:
+                exchange = attempt.exchange = self.relay.upstream.start(targets.pop(0))
+                while not exchange.wait(self.patience_s):
+                    yield HEARTBEAT
+                return exchange
+            except CannotConnect:
+                if not targets:
+                    raise
 
     def _target(self, pick: Pick) -> Target:
         plan, settings = pick.plan, self.settings
@@ -315,12 +333,18 @@ class Run:
             return outcomes.EMPTY
         self.record.usage = reply.usage
         self._succeed(attempt)
+        if attempt.pick.plan.native:
+            self._told(attempt, exchange, body)
+            reply = as_it_came.as_it_came(reply, exchange)
         self.close_attempt("ok")
         return reply
 
     def _await_content(self, attempt: Attempt, exchange: Exchange) -> Generator[Any, None, Any]:
         """Hold events back until the first useful one: the commit point."""
-        if exchange.headers.get("content-type", "").startswith("text/html"):
+        native = attempt.pick.plan.native
+        # A page is no answer to a question, but it may be the file that somebody fetches.
+        page = exchange.headers.get("content-type", "").startswith("text/html")
+        if page and not (native and self.call.method == "GET"):
             return self._unreadable()
         reader: StreamReader = attempt.pick.plan.codec.reader(self.call, dict(exchange.headers))
         held = bytearray()
@@ -339,12 +363,20 @@ class Run:
                 raise Broken("the stream ended before any content")
             if not piece:
                 break
-            if len(held) > MOST_HELD_BYTES:
+            if len(held) > MOST_HELD_BYTES and not reader.useful:
                 return self._unreadable()
-        if not reader.useful and self._may_try_elsewhere(attempt):
+        if not reader.useful and not native and self._may_try_elsewhere(attempt):
             return outcomes.EMPTY
         self._succeed(attempt)
-        return Committed(attempt.pick.plan.provider.dialect, exchange, reader, bytes(held))
+        if not native:
+            return Committed(attempt.pick.plan.provider.dialect, exchange, reader, bytes(held))
+        self._told(attempt, exchange, bytes(held))
+        return as_it_came.committed(attempt.pick.plan.provider.dialect, exchange, reader, bytes(held))
+
+    def _told(self, attempt: Attempt, exchange: Exchange, said: bytes) -> None:
+        """Who passed the call through learns of what it made before its client does."""
+        if self.call.native is not None and self.call.native.learn is not None:
+            self.call.native.learn(attempt.pick.key.id, attempt.pick.plan.provider.slug, exchange.headers, said)
 
     def _may_try_elsewhere(self, attempt: Attempt) -> bool:
         """A 200 without content: another key is tried, once; the second goes to the client as it came."""
@@ -378,6 +410,8 @@ class Run:
             return False
         if not outcome.transient:
             return True
+        if self.call.native is not None and self.call.native.once and outcome.kind != "unreachable":
+            return False
         self.transient += 1
         return self.transient < MOST_TRANSIENT and standing.budget.may_retry(now)
 
@@ -397,6 +431,11 @@ class Run:
             attempt.exchange.close()
         self.relay.judge.probed(attempt.pick.key)
         self.choosing.settle(attempt.pick, self.record.usage)
+        taught = True if outcome == "ok" else None if outcome in NOT_THE_KEYS else False
+        ttfb_ms = attempt.record.ttfb_ms
+        latency_s = None if ttfb_ms is None else ttfb_ms / 1000
+        kind = f"{attempt.pick.plan.model} {self.call.stream}"
+        self.relay.catalogue.vitals.ended(attempt.pick.key.id, taught, latency_s, self.relay.clock(), kind)
         attempt.record.outcome = outcome
         attempt.record.duration_ms = self.elapsed_ms() - attempt.record.started_ms
 

@@ -1,11 +1,11 @@
-"""What the journal tells of keys, as rows: why they rest, that they are dead, their quotas, their projects."""
+"""What the journal tells of keys, as rows: why they rest, that they are dead, their quotas, projects and objects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from pool.core import records as lines
@@ -91,10 +91,36 @@ def _store_project(session: Session, key_id: int, project: str, at: float) -> No
     session.execute(update(key).where(key.id == key_id, key.project == "").values(project=project))
 
 
+def _store_made(
+    session: Session, provider: str, name: str, key_id: int, holder: int, at: float, expires_at: float | None
+) -> None:
+    """Which key made an object; the last word counts."""
+    provider_id = _provider(session, provider)
+    if provider_id is None:
+        return
+    row = {
+        "name": name, "provider_id": provider_id, "key_id": key_id, "client_key_id": holder if holder > 0 else None,
+        "pool_id": -holder if holder < 0 else None, "created_at": at, "expires_at": expires_at,
+    }  # fmt: skip
+    replaced = ("key_id", "client_key_id", "pool_id", "created_at", "expires_at")
+    upsert(session, tables.Affinity, [row], ("name", "provider_id"), replace=replaced)
+
+
+def _store_forgotten(session: Session, provider: str, name: str, at: float) -> None:
+    table, provider_id = tables.Affinity, _provider(session, provider)
+    session.execute(delete(table).where(table.name == name, table.provider_id == provider_id))
+
+
+def _provider(session: Session, slug: str) -> int | None:
+    return session.scalar(select(tables.Provider.id).where(tables.Provider.slug == slug))
+
+
 _KEEPERS: dict[str, Callable[..., None]] = {
     lines.BENCH: _store_bench,
     lines.DEAD: _store_death,
     lines.RELEASE: _store_release,
     lines.LIMIT: _store_limit,
     lines.PROJECT: _store_project,
+    lines.MADE: _store_made,
+    lines.FORGET: _store_forgotten,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -32,13 +33,56 @@ class Usage:
 NO_USAGE = Usage()
 
 
+class Upload(Protocol):
+    """A request's body that is too large for memory, to be sent as often as it takes."""
+
+    def __len__(self) -> int: ...
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it from the beginning, every time it is asked for."""
+        ...
+
+    def spliced(self, start: int, end: int, middle: bytes) -> Upload:
+        """The same with other bytes between two offsets."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The one key that can serve a request, because it made the object `name`. No other key is ever asked."""
+
+    key_id: int
+    name: str
+
+
+@dataclass(slots=True)
+class Native:
+    """What a call needs whose route nobody here knows: it is passed through, and its answer goes back as it came.
+
+    `upload` is the body where that is too large for memory; `model_at` where the model's name stands in a body that
+    is not JSON. `topic` names what quotas are kept apart by where there is no model. `once`: it makes or changes
+    something, so that nothing that may have arrived is sent again. `prefers` is the id of the key to try first.
+    `lists` is the collection whose objects are asked for, which no single key has all of. `learn` hears which key of
+    which provider gave a 2xx, its headers, and its JSON or first events, before the client does.
+    """
+
+    upload: Upload | None = None
+    model_at: tuple[int, int] | None = None
+    topic: str = ""
+    once: bool = False
+    prefers: int | None = None
+    lists: str = ""
+    learn: Callable[[int, str, Mapping[str, str], bytes], None] | None = None
+
+
 @dataclass(slots=True)
 class Call:
     """One client request, after its credential was checked and before any key was chosen.
 
     `operation` is what is wanted, in words no dialect owns:
     chat | embeddings | messages | count_messages |
-    generate | stream_generate | count_tokens | embed | batch_embed | raw
+    generate | stream_generate | count_tokens | embed | batch_embed |
+    responses | images | speech | raw, and what else passes an API through under a name of its own (`native`)
     `payload` is the parsed JSON body where the operation needs one; `body` the bytes as they came.
     `version` is the API version a Gemini-style URL named ("v1beta"), None for the provider's own.
     `provider` pins the provider where the route names it. A call without `request_id` is our own and leaves no record.
@@ -61,18 +105,21 @@ class Call:
     provider: str | None = None
     created: int = 0
     metered: bool = False
+    native: Native | None = None
+    pin: Pin | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What to send upstream; everything but the provider's base URL and the key.
 
-    `path` begins with "/" and is joined to the base URL; `headers` carry no credential.
+    `path` begins with "/" and is joined to the base URL; `headers` carry no credential. `version` takes the place of
+    the one the base URL ends in; "" takes that away, for paths that begin before it.
     """
 
     method: str
     path: str
-    body: bytes
+    body: bytes | Upload
     query: tuple[tuple[str, str], ...] = ()
     headers: tuple[tuple[str, str], ...] = (("Content-Type", "application/json"),)
     version: str | None = None
@@ -90,6 +137,8 @@ class Reply:
     usage: Usage = NO_USAGE
     useful: bool = True
     content_type: str = "application/json"
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class StreamReader(Protocol):
@@ -168,7 +217,7 @@ class Target:
     method: str
     url: str
     headers: tuple[tuple[str, str], ...]
-    body: bytes = field(repr=False)
+    body: bytes | Upload = field(repr=False)
     timeouts: Timeouts = Timeouts()
     proxy_url: str | None = field(default=None, repr=False)
 

@@ -10,7 +10,8 @@ from typing import Any
 from .keys import FOREVER, Key
 from .providers import Provider
 from .rotation import Bench, Member, Rotation
-from .state import Word
+from .state import MADE, Word
+from .vitals import Vitals
 
 DISABLED, DEAD, LIMITED = "disabled", "dead", "limited"
 
@@ -82,6 +83,7 @@ class Catalogue:
         self.rotations: dict[int, dict[str, Rotation]] = {}
         self.pools_of_key: dict[int, set[int]] = {}
         self.projects: dict[tuple[str, str], set[int]] = {}
+        self.vitals = Vitals()
         self.default_pool_id = 0
         self.revision = 0
 
@@ -157,6 +159,8 @@ class Catalogue:
 
     def hear(self, word: Word) -> None:
         """Take in what some worker announced."""
+        if word.reason == MADE:
+            return
         key = self.keys.get(word.key_id)
         if word.until:
             if word.reason == DEAD and key is not None:
@@ -172,7 +176,7 @@ class Catalogue:
     def put_member(self, pool_id: int, member: Member, now: float, known: Mapping[str, Bench] | None = None) -> None:
         """Seat a key in a pool. `known`: benches, by model, that another pool of the same key already holds."""
         key = self.keys[member.key_id]
-        rotation = self.rotations.setdefault(pool_id, {}).setdefault(key.provider, Rotation())
+        rotation = self.rotations.setdefault(pool_id, {}).setdefault(key.provider, Rotation(vitals=self.vitals))
         benches = known if known is not None else self.benches(key.id)
         rotation.add(member)
         self.pools_of_key.setdefault(key.id, set()).add(pool_id)

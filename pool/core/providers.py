@@ -47,11 +47,16 @@ class Provider:
             return ("x-goog-api-key", secret)
         return ("Authorization", f"Bearer {secret}")
 
+    @property
+    def root(self) -> str:
+        """The base URL without the version it ends in."""
+        return _VERSION.sub("", self.base_url.rstrip("/"))
+
     def url(self, ask: Ask) -> str:
         """The full URL of an upstream request; a version the client named replaces the one the base URL ends in."""
         base = self.base_url.rstrip("/")
-        if ask.version:
-            base = f"{_VERSION.sub('', base)}/{ask.version}"
+        if ask.version is not None:
+            base = f"{self.root}/{ask.version}" if ask.version else self.root
         if not ask.query:
             return base + ask.path
         return f"{base}{ask.path}?{encode_query(ask.query)}"
@@ -100,6 +105,11 @@ def route_model(model: str, candidates: Mapping[str, Provider], aliases: Mapping
         return Route(gemini, model)
     others = tuple(slug for slug, provider in candidates.items() if provider.dialect != GEMINI)
     return Route(others or tuple(candidates), model)
+
+
+def route_native(dialect: str, candidates: Mapping[str, Provider], topic: str) -> Route:
+    """Where a call goes that names no model: to those who speak its dialect. `topic` stands for the model."""
+    return Route(tuple(slug for slug, each in candidates.items() if each.speaking(dialect).dialect == dialect), topic)
 
 
 def known_model(route: Route, candidates: Mapping[str, Provider]) -> bool:

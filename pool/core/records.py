@@ -13,6 +13,7 @@ from .calls import NO_USAGE, Usage
 MOST_TOKENS = 2**40
 REQUEST, BENCH, DEAD, RELEASE = "request", "bench", "dead", "release"
 LIMIT, PROJECT = "limit", "project"
+MADE, FORGET = "made", "forget"
 
 
 @dataclass(slots=True)
@@ -137,6 +138,17 @@ def release_line(key_id: int, model: str | None, at: float) -> bytes:
     return orjson.dumps([RELEASE, key_id, model, at], option=orjson.OPT_APPEND_NEWLINE)
 
 
+def made_line(provider: str, name: str, key_id: int, holder: int, at: float, expires_at: float | None) -> bytes:
+    """A key made an upstream object. `holder`: a user key's id, or a pool's id below zero for its own auth key."""
+    fields = [MADE, provider, name[:400], key_id, holder, at, expires_at]
+    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def forget_line(provider: str, name: str, at: float) -> bytes:
+    """An upstream object was deleted."""
+    return orjson.dumps([FORGET, provider, name[:400], at], option=orjson.OPT_APPEND_NEWLINE)
+
+
 _WHOLE, _MAYBE, _MOMENT = int, (int, NoneType), (int, float)
 _REQUEST_SHAPE: tuple[Any, ...] = (
     str, _MOMENT, _WHOLE, _MAYBE, str, str, str, str, bool, str, _WHOLE, str, str, _WHOLE, _MAYBE,
@@ -149,6 +161,8 @@ _SHAPES: dict[str, tuple[Any, ...]] = {
     PROJECT: (str, _WHOLE, str, _MOMENT),
     DEAD: (str, _WHOLE, str, _MOMENT),
     RELEASE: (str, _WHOLE, (str, NoneType), _MOMENT),
+    MADE: (str, str, str, _WHOLE, _WHOLE, _MOMENT, (*_MOMENT, NoneType)),
+    FORGET: (str, str, str, _MOMENT),
 }
 
 

@@ -77,11 +77,16 @@ class Count:
     ends_at: float = float("inf")
 
 
+MADE = "made"
+"""The reason of a word that says nothing against a key: it made an upstream object, whose description is in `model`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """News of a key for every worker: set aside (`until` a moment), or released (`until` 0).
 
-    With model None a release ends all that is known against the key, its death too.
+    With model None a release ends all that is known against the key, its death too. With the reason `MADE` it is
+    about an object of the key, known until a moment or (`until` 0) no more.
     """
 
     key_id: int

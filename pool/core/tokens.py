@@ -50,7 +50,7 @@ _STRUCTURE = frozenset(
     "content contents parts text name arguments function functionCall functionResponse tool_calls args response "
     "input output generateContentRequest systemInstruction system_instruction".split()
 )
-_NO_OUTPUT = frozenset({"embeddings", "embed", "batch_embed", "count_tokens"})
+_NO_OUTPUT = frozenset({"embeddings", "embed", "batch_embed", "count_tokens", "object"})
 _BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _NUMBER = re.compile(rb"\s*:\s*(\d{1,15})")
 
@@ -63,7 +63,7 @@ def estimate_prompt(call: Call) -> int:
             payload = orjson.loads(call.body)
         except orjson.JSONDecodeError:
             # A form with a file, as pictures and speech are sent.
-            return MEDIA_TOKENS if call.body else 0
+            return MEDIA_TOKENS if call.body or (call.native and call.native.upload) else 0
     if not isinstance(payload, dict):
         return 0
     total = 0.0

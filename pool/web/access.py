@@ -86,8 +86,16 @@ class Access:
                 if provider is not None:
                     return Caller(pool, None, ip), (token, provider)
         if settings.allow_anonymous and pool and pool.enabled:
-            return Caller(pool, None, ip), None
+            return Caller(pool, None, ip, anonymous=True), None
         raise unauthenticated(dialect, bool(tokens))
+
+    def holder(self, holder: int, environ: Mapping[str, Any], dialect: str) -> Caller:
+        """The caller who holds what was made for it (`affinity.holder_of`), as its key stands now. Raises `Fault`."""
+        for credential in self._catalogue.credentials.values():
+            client = credential.client
+            if holder == (client.id if client else -credential.pool_id) and credential.until > self._clock():
+                return self._known(credential, environ, dialect)
+        raise unauthenticated(dialect, False)
 
     def _known(self, credential: Credential, environ: Mapping[str, Any], dialect: str) -> Caller:
         now = self._clock()

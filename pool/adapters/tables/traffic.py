@@ -223,7 +223,10 @@ class Attempt(Model):
 
 
 class Affinity(Model):
-    """Which key made an upstream object (a file, a cache, a batch), and for which client key."""
+    """Which key made an upstream object (a file, a cache, a batch), and for which client key.
+
+    For a user key, or without one for the auth key of the pool.
+    """
 
     __tablename__ = "affinity"
 
@@ -231,6 +234,7 @@ class Affinity(Model):
     provider_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     key_id: Mapped[int] = mapped_column(BigInteger)
     client_key_id: Mapped[int | None] = mapped_column(BigInteger)
+    pool_id: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[Moment]
     expires_at: Mapped[Moment | None] = mapped_column(index=True)
 

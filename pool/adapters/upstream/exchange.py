@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 from pool.adapters.upstream.gunzip import Gunzip, decoder_for
 from pool.adapters.upstream.heads import Head
 from pool.adapters.upstream.message import Message
-from pool.core.calls import Target
+from pool.core.calls import Target, Upload
 from pool.core.faults import Broken, CannotConnect, TimedOut
 
 if TYPE_CHECKING:
@@ -137,11 +139,9 @@ class Exchange:
         self._connection = connection
         self._message = Message(target.method)
         self._partly_sent = False
-        head, body = self._head.with_length_of(target.body), target.body
-        parts = (head + body,) if len(body) < _ONE_SEND_BYTES else (head, body)
         ends = monotonic() + target.timeouts.first_byte_s
         try:
-            for part in parts:
+            for part in _parts(self._head.with_length_of(target.body), target.body):
                 if not connection.send(part, ends):
                     raise TimedOut("first_byte")
         except OSError as e:
@@ -231,3 +231,10 @@ class Exchange:
         if self._gunzip is not None and not self._gunzip.finished and not empty:
             raise Broken("the answer's gzip body was cut")
         return b""
+
+
+def _parts(head: bytes, body: bytes | Upload) -> Iterable[bytes]:
+    """What to send, in as few pieces as is cheap."""
+    if not isinstance(body, bytes):
+        return chain((head,), body.pieces())
+    return (head + body,) if len(body) < _ONE_SEND_BYTES else (head, body)

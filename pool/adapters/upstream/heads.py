@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sized
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -44,7 +45,7 @@ class Head:
     method: str
     lines: bytes = field(repr=False)
 
-    def with_length_of(self, body: bytes) -> bytes:
+    def with_length_of(self, body: Sized) -> bytes:
         if body or self.method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
             return b"%bContent-Length: %d\r\n\r\n" % (self.lines, len(body))
         return self.lines + b"\r\n"

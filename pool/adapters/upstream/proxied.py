@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Iterator
 from math import inf
 from time import monotonic
 from typing import Any
@@ -18,7 +19,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError
 from pool.adapters.upstream.gunzip import Gunzip, decoder_for
 from pool.adapters.upstream.heads import head_of, sendable
 from pool.adapters.upstream.resolver import Resolver
-from pool.core.calls import Target
+from pool.core.calls import Target, Upload
 from pool.core.faults import Broken, CannotConnect, TimedOut, UpstreamError
 
 PIECE_BYTES = 64 * 1024
@@ -200,7 +201,7 @@ def _send(adapter: HTTPAdapter, target: Target, proxy_url: str) -> requests.Resp
     timeouts = target.timeouts
     try:
         prepared = requests.PreparedRequest()
-        prepared.prepare(target.method, target.url, dict(sendable(target.headers)), data=target.body)
+        prepared.prepare(target.method, target.url, dict(sendable(target.headers)), data=_data(target.body))
         prepared.headers["Connection"] = "close"
         proxies = {"http": proxy_url, "https": proxy_url}
         limits = (timeouts.connect_s, timeouts.first_byte_s)
@@ -219,3 +220,20 @@ def _send(adapter: HTTPAdapter, target: Target, proxy_url: str) -> requests.Resp
         raise Broken("the connection broke") from None
     except (requests.RequestException, HTTPError, ValueError):
         raise CannotConnect("the request or its proxy URL is not valid") from None
+
+
+class _Body:
+    """An upload as `requests` takes one whose length it can tell."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+
+    def __len__(self) -> int:
+        return len(self._upload)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._upload.pieces()
+
+
+def _data(body: bytes | Upload) -> Any:
+    return body if isinstance(body, bytes) else _Body(body)

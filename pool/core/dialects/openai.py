@@ -6,16 +6,18 @@ from typing import Any
 
 import orjson
 
-from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Usage
+from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Upload, Usage
 from pool.core.dialects.counts import count, usage
 from pool.core.dialects.passing import (
     MISSHAPEN,
     BytesReader,
     Misshapen,
     PassingReader,
+    is_json,
     parsed,
     passed_headers,
     passed_query,
+    spliced,
 )
 from pool.core.dialects.refusals import refuse
 from pool.core.dialects.spoken import estimated
@@ -23,6 +25,12 @@ from pool.core.faults import Fault
 from pool.core.sse import DONE
 
 PATHS = {"chat": "/chat/completions", "embeddings": "/embeddings"}
+
+NATIVE = (
+    "raw", "object", "responses", "completions", "images", "image_edits", "speech", "transcriptions", "moderations",
+    "rerank",
+)  # fmt: skip
+"""Operations that go to the path they came by."""
 
 ANSWERS = frozenset({"length", "content_filter", "tool_calls", "function_call"})
 """Finish reasons that are an answer even where no content came; "stop" with nothing is an empty answer."""
@@ -42,24 +50,22 @@ ENDS = frozenset(
 )
 
 
+FAMILIES = ("speech.", "transcript.", "image_")
+LAST_WORDS = (".done", ".completed", ".failed")
+"""Events of these families have a last one, which ends so."""
+
+
 class OpenAiCodec:
-    """chat, embeddings, and raw (any other path below the base URL, JSON or not)."""
+    """chat, embeddings, and `NATIVE` (any other path below the base URL, JSON or not)."""
 
     def __init__(self, operation: str) -> None:
         self._operation = operation
+        self._native = operation in NATIVE
 
     def ask(self, call: Call, model: str) -> Ask:
-        if self._operation == "raw":
-            named = isinstance(call.payload, dict) and "model" in call.payload
-            body = renamed(call, model) if named else call.body
-            return Ask(
-                call.method,
-                call.path,
-                body,
-                passed_query(call.query),
-                passed_headers(call.headers),
-                call.version,
-            )
+        if self._native:
+            query, headers = passed_query(call.query), passed_headers(call.headers)
+            return Ask(call.method, call.path, native_body(call, model), query, headers, call.version)
         check_model(model)
         body = renamed(call, model)
         if call.stream and call.metered:
@@ -67,8 +73,8 @@ class OpenAiCodec:
         return Ask("POST", PATHS[self._operation], body)
 
     def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:
-        if self._operation == "raw":
-            return _raw_reply(headers, body)
+        if self._native:
+            return _native_reply(call, headers, body)
         document = parsed(body)
         useful, said = True, None
         if self._operation == "chat":
@@ -83,8 +89,9 @@ class OpenAiCodec:
         return Reply(body, usage if usage.total else estimated(call, said), useful)
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
-        if self._operation == "raw" and "event-stream" not in headers.get("content-type", "event-stream"):
-            return BytesReader()
+        if self._native:
+            events = "event-stream" in headers.get("content-type", "event-stream")
+            return NativeReader(call) if events else BytesReader()
         payload = call.payload or {}
         wants_usage = stream_options(payload).get("include_usage")
         return OpenAiReader(
@@ -148,10 +155,24 @@ def with_usage(call: Call, body: bytes) -> bytes:
     return encoded({**orjson.loads(body), "stream_options": {**options, "include_usage": True}})
 
 
-def _raw_reply(headers: dict[str, str], body: bytes) -> Reply:
+def native_body(call: Call, model: str) -> bytes | Upload:
+    """The body as it came, but for the model where the upstream has another name for it."""
+    native = call.native
+    body: bytes | Upload = (native and native.upload) or call.body
+    if not call.model or model == call.model:
+        return body
+    if isinstance(call.payload, dict) and "model" in call.payload:
+        return renamed(call, model)
+    if native is not None and native.model_at is not None:
+        return spliced(body, *native.model_at, model.encode())
+    return body
+
+
+def _native_reply(call: Call, headers: dict[str, str], body: bytes) -> Reply:
     content_type = headers.get("content-type", "application/octet-stream")
     usage = NO_USAGE
-    if "json" in content_type:
+    # What is fetched may be a file, which need not be what its type says.
+    if call.method != "GET" and body and is_json(headers):
         document = orjson.loads(body)
         usage = usage_of(document.get("usage") if isinstance(document, dict) else None)
     return Reply(body, usage, True, content_type)
@@ -272,3 +293,26 @@ class OpenAiReader(PassingReader):
             self._no_finish = b'"finish_reason": null'
         if b'"usage": null' in whole:
             self._no_usage = b'"usage": null'
+
+
+class NativeReader(OpenAiReader):
+    """Events of any other path: some APIs name them and have a last one, of the rest nothing is known."""
+
+    def plain(self, whole: bytes) -> bool:
+        # What names no type may be anything.
+        return b'"type":"' not in whole and b'"choices"' in whole and super().plain(whole)
+
+    def note(self, document: Any) -> bool:
+        kind = document.get("type") if isinstance(document, dict) else None
+        if isinstance(document, dict) and "choices" in document:
+            return super().note(document)
+        if not isinstance(kind, str):
+            self.useful = self.finished = True  # without a known last event, the end of the body is the end
+            return True
+        if kind == "error" or (kind == "response.failed" and not self.useful):
+            self.failure = orjson.dumps(document if kind != "error" else {"error": document})
+            return False
+        self._note_typed(kind, document)
+        if not kind.startswith("response."):
+            self.finished = kind.endswith(LAST_WORDS) or not kind.startswith(FAMILIES)
+        return True

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from pool.core import sse
-from pool.core.calls import NO_USAGE, Call, Usage
+from pool.core.calls import NO_USAGE, Call, Upload, Usage
 from pool.core.dialects.spoken import Spoken
 
 # A tail longer than this is no event that only lacks its blank line.
@@ -176,20 +177,19 @@ class BytesReader:
 
     def __init__(self) -> None:
         self.useful = False
-        self.finished = False
+        self.finished = True  # its clean end is all there is to tell
         self.failure: bytes | None = None
         self.usage: Usage = NO_USAGE
 
     def feed(self, piece: bytes) -> bytes:
-        self.useful = self.finished = True
+        self.useful = True
         return piece
 
     def end(self) -> bytes:
-        self.finished = True
         return b""
 
 
-SAFE_HEADERS = frozenset({"accept", "content-type", "openai-beta", "idempotency-key", "range", "if-none-match"})
+SAFE_HEADERS = frozenset({"accept", "content-type", "openai-beta", "idempotency-key", "range"})
 UPLOAD_PREFIXES = ("x-goog-upload-", "x-goog-api-client", "content-range")
 
 
@@ -202,12 +202,36 @@ def passed_headers(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str
     )
 
 
+BACK_HEADERS = frozenset({"content-range", "accept-ranges", "etag", "last-modified", "x-request-id"})
+BACK_PREFIX = "x-goog-upload-"
+
+
+def passed_back(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """An upstream's headers (lower-case) that may reach a client, beside the type and length of its answer."""
+    return tuple(
+        (name.title(), value)
+        for name, value in headers.items()
+        if (name in BACK_HEADERS or name.startswith(BACK_PREFIX)) and value.isascii() and value.isprintable()
+    )
+
+
 CREDENTIALS = frozenset({"key", "apikey", "api_key", "access_token", "x-api-key", "x-goog-api-key"})
 
 
 def passed_query(query: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """The client's query without its credentials."""
     return tuple((name, value) for name, value in query if name.lower() not in CREDENTIALS)
+
+
+def is_json(headers: Mapping[str, str]) -> bool:
+    """Does an answer say that it is one JSON document? Lines of JSON and their like are other types."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def spliced(body: bytes | Upload, start: int, end: int, middle: bytes) -> bytes | Upload:
+    """A body with other bytes between two offsets."""
+    return body[:start] + middle + body[end:] if isinstance(body, bytes) else body.spliced(start, end, middle)
 
 
 class Misshapen(ValueError):

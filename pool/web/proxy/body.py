@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import gevent
 import orjson
@@ -11,9 +11,20 @@ from gunicorn.http.errors import NoMoreData, ParseException
 
 from pool.core.faults import Fault
 
+Whole = TypeVar("Whole")
+
 _STEP = 256 * 1024
 _BASE_S = 30.0
 _S_A_MEGABYTE = 1.0
+
+
+def take_in(environ: Mapping[str, Any], limit_bytes: int, take: Callable[[bytes], None]) -> None:
+    """Hand the body on piece by piece, under the same limits as `read_body`."""
+    length = _length(environ)
+    if length is not None and length > limit_bytes:
+        raise too_large(limit_bytes)
+    stream = environ["wsgi.input"]
+    _within(_BASE_S + limit_bytes / 1e6 * _S_A_MEGABYTE, lambda: _hand_on(stream, length, limit_bytes, take))
 
 
 def read_body(environ: Mapping[str, Any], limit_bytes: int) -> bytes:
@@ -35,7 +46,7 @@ def _length(environ: Mapping[str, Any]) -> int | None:
     return None if environ.get("wsgi.input_terminated") else 0
 
 
-def _within(seconds: float, read: Any) -> bytes:
+def _within(seconds: float, read: Callable[[], Whole]) -> Whole:
     try:
         with gevent.Timeout(seconds):
             return read()
@@ -53,15 +64,21 @@ def _exactly(stream: Any, length: int) -> bytes:
 
 
 def _up_to(stream: Any, length: int | None, limit_bytes: int) -> bytes:
-    pieces, size = [], 0
-    while piece := stream.read(_STEP):
-        pieces.append(piece)
+    pieces: list[bytes] = []
+    _hand_on(stream, length, limit_bytes, pieces.append)
+    return b"".join(pieces)
+
+
+def _hand_on(stream: Any, length: int | None, limit_bytes: int, take: Callable[[bytes], None]) -> None:
+    size, left = 0, _STEP if length is None else length
+    while left and (piece := stream.read(min(_STEP, left))):
         size += len(piece)
         if size > limit_bytes:
             raise too_large(limit_bytes)
+        take(piece)
+        left = _STEP if length is None else length - size
     if length is not None and size < length:
         raise Fault(400, "incomplete_body", "The request body ended before its Content-Length.")
-    return b"".join(pieces)
 
 
 def too_large(limit_bytes: int) -> Fault:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from http import HTTPStatus
 from secrets import token_hex
 from typing import Any
 
 from pool.admission import Admission, Entry
+from pool.affinity import Affinity
 from pool.core.calls import GEMINI, NO_USAGE, OPENAI, Call
-from pool.core.dialects import render_fault, render_stream_fault
+from pool.core.catalogue import Catalogue
+from pool.core.dialects import render_fault
 from pool.core.faults import Fault
+from pool.core.providers import Provider
 from pool.core.tokens import estimate_prompt
+from pool.listing import Listing
 from pool.models import ModelList
 from pool.permitting import check_model, named_model, named_policy
+from pool.pinning import Pinning
 from pool.relay import Answer, Caller, Relay
 from pool.settings import Settings
-from pool.streaming import HEARTBEAT
-from pool.web.access import Access, google_style, without_credentials
+from pool.web.access import Access, google_style, presented, without_credentials
 
+from . import provider as of_provider
 from .body import parse_object, read_body
+from .raw import Raw
 from .routes import Match, match
+from .sending import send
 from .watch import ClientGone, Watch
 
 log = logging.getLogger(__name__)
@@ -34,6 +40,8 @@ _EXPOSED = (
     "X-Keypool-Request-Id",
     "Retry-After",
     "X-Should-Retry",
+    "X-Goog-Upload-Url",
+    "X-Goog-Upload-Status",
     *(f"X-Ratelimit-{what}-{of}" for of in ("Requests", "Tokens") for what in ("Limit", "Remaining", "Reset")),
 )
 _COMMON = [
@@ -47,8 +55,6 @@ _PREFLIGHT = [
     ("Access-Control-Allow-Headers", "*, Authorization"),
     ("Access-Control-Max-Age", "86400"),
 ]
-_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
-_INLINE = ("application/json", "text/event-stream", "image/", "audio/", "video/")
 _PASSED_UP = {"HTTP_OPENAI_BETA": "OpenAI-Beta", "HTTP_X_GOOG_API_CLIENT": "X-Goog-Api-Client"}
 MOST_MODEL_CHARS = 500
 _STREAMING = frozenset({"stream_generate"})
@@ -65,6 +71,8 @@ class Proxy:
         relay: Relay,
         models: ModelList,
         admission: Admission,
+        catalogue: Catalogue,
+        affinity: Affinity,
         settings: Callable[[], Settings],
         clock: Callable[[], float],
     ) -> None:
@@ -74,6 +82,11 @@ class Proxy:
         self._models = models
         self._settings = settings
         self._clock = clock
+        self._catalogue = catalogue
+        self._affinity = affinity
+        self._pinning = Pinning(affinity, lambda: catalogue.providers)
+        listing = Listing(affinity, relay)
+        self._raw = Raw(affinity, self._pinning, listing, catalogue, settings, clock)
 
     def first(self, pages: WSGI) -> WSGI:
         """A WSGI app that serves client routes itself and hands everything else to `pages`.
@@ -97,6 +110,8 @@ class Proxy:
     def serve(self, found: Match, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one client request; errors are rendered in the dialect its path (and credential) decides."""
         request_id = new_request_id()
+        if found.provider:
+            found = of_provider.resolved(found, environ["REQUEST_METHOD"], self._catalogue)
         dialect = _dialect(found, environ)
         headers = [("X-Keypool-Request-Id", request_id), *_COMMON]
         if environ["REQUEST_METHOD"] == "OPTIONS":
@@ -107,28 +122,37 @@ class Proxy:
         except Fault as fault:
             if not environ.get("keypool.body_read") and _has_body(environ):
                 _close_after(start_response)
-            answer = _refusal(dialect, fault)
+            answer = _refusal(found, dialect, fault, environ)
         except ClientGone:
             raise
         except Exception:  # the last handler: whatever broke, a client gets an answer in its own shape
             log.exception("request %s failed", request_id)
             message = f"Keypool failed; its log knows more of {request_id}."
-            answer = _refusal(dialect, Fault(500, "internal_error", message))
-        return _send(answer, dialect, headers, environ, start_response)
+            answer = _refusal(found, dialect, Fault(500, "internal_error", message), environ)
+        return send(answer, dialect, headers, environ, start_response)
 
     def _answer(self, found: Match, environ: dict[str, Any], request_id: str, dialect: str) -> Answer:
         if found.allow:
             raise _NotAllowed(environ["REQUEST_METHOD"], found.allow)
         if found.operation == "unknown":
             raise Fault(404, "not_found", "There is no such route.", retryable=False)
-        caller, own = self._access.caller(environ, dialect)
-        policy = _policy(environ)
+        caller, own = self._caller(found, environ, dialect)
+        if found.provider and own is None:
+            of_provider.check(found, caller, self._catalogue)
+        policy = of_provider.policy_of(environ) if found.provider else _policy(environ)
         if policy:
             caller = replace(caller, policy=policy)
+        if found.operation == "native":
+            return self._raw.answer(
+                found, environ, request_id, caller, own is not None,
+                lambda call, caller: self._served(environ, call, caller, own),
+            )  # fmt: skip
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             environ["keypool.body_read"] = True
+            page = _page(environ)
             return _watched(
-                environ, lambda: self._models.answer(found.operation, found.model, dialect, caller, _page(environ))
+                environ,
+                lambda: self._models.answer(found.operation, found.model, dialect, caller, page, found.provider),
             )
         body = read_body(environ, self._settings().max_body_mb * 1_000_000)
         environ["keypool.body_read"] = True
@@ -138,23 +162,44 @@ class Proxy:
         check_model(call.model, caller)
         if found.operation == "count_messages" and not self._relay.counts_tokens(call, caller):
             return Answer(200, _JSON, b'{"input_tokens":%d}' % estimate_prompt(call))
-        if own:
+        if self._affinity and own is None:
+            self._pinning.pin(call, caller)
+        return self._served(environ, call, caller, own)
+
+    def _caller(
+        self, found: Match, environ: Mapping[str, Any], dialect: str
+    ) -> tuple[Caller, tuple[str, Provider] | None]:
+        """Who calls. An upload goes on without a credential, as Google's own SDK does it: its address is one."""
+        if found.operation == "native" and not presented(environ):
+            session = self._raw.session(environ, found)
+            if session is not None:
+                return self._access.holder(session.holder, environ, dialect), None
+        return self._access.caller(environ, dialect)
+
+    def _served(
+        self, environ: Mapping[str, Any], call: Call, caller: Caller, own: tuple[str, Provider] | None
+    ) -> Answer:
+        """Under the caller's limits, unless it brings a key of its own."""
+        if own is not None:
             relay = self._relay.with_key(*own, caller.pool.id)
             return _watched(environ, lambda: relay.answer(call, caller))
+        ask = self._raw.list_of if call.native is not None and call.native.lists else self._relay.answer
         entry = self._admission.enter(call, caller)
         if entry is None:
-            return _watched(environ, lambda: self._relay.answer(call, caller))
-        return self._limited(environ, call, replace(caller, entry=entry), entry)
+            return _watched(environ, lambda: ask(call, caller))
+        return self._limited(environ, lambda: ask(call, replace(caller, entry=entry)), entry)
 
-    def _limited(self, environ: Mapping[str, Any], call: Call, caller: Caller, entry: Entry) -> Answer:
+    def _limited(self, environ: Mapping[str, Any], ask: Callable[[], Answer], entry: Entry) -> Answer:
         """An answer under limits says what is left of them, also where it is an error."""
         try:
-            answer = _watched(environ, lambda: self._relay.answer(call, caller))
+            answer = _watched(environ, ask)
         except BaseException as error:
             entry.settle(NO_USAGE)
             if isinstance(error, Fault):
                 error.headers += entry.headers
             raise
+        if isinstance(answer.body, bytes):
+            entry.settle(NO_USAGE)  # a list of nothing asked nobody
         answer.headers += entry.headers
         return answer
 
@@ -183,6 +228,7 @@ class Proxy:
             tuple(pair for pair in without_credentials(environ.get("QUERY_STRING", "")) if pair[0] != "strategy"),
             tuple((name, environ[field]) for field, name in _PASSED_UP.items() if field in environ),
             found.version if dialect == GEMINI else None,
+            found.provider or None,
             created=int(self._clock()),
         )
 
@@ -267,69 +313,14 @@ def new_request_id() -> str:
     return "req_" + token_hex(12)
 
 
-def _refusal(dialect: str, fault: Fault) -> Answer:
+def _refusal(found: Match, dialect: str, fault: Fault, environ: Mapping[str, Any]) -> Answer:
+    if found.provider:
+        return of_provider.refusal(fault, found.provider, environ)
     status, headers, body = render_fault(dialect, fault)
     headers += fault.headers
     if isinstance(fault, _NotAllowed):
         headers.append(("Allow", fault.allow))
     return Answer(status, headers, body)
-
-
-def _send(
-    answer: Answer,
-    dialect: str,
-    headers: list[tuple[str, str]],
-    environ: Mapping[str, Any],
-    start_response: StartResponse,
-) -> Iterable[bytes]:
-    headers += answer.headers
-    if not isinstance(answer.body, bytes):
-        start_response(_status_line(answer.status), headers)
-        return _Body(answer, dialect)
-    if not _inline(answer.headers):
-        headers.append(("Content-Disposition", "attachment"))
-    headers.append(("Content-Length", str(len(answer.body))))
-    start_response(_status_line(answer.status), headers)
-    return () if environ["REQUEST_METHOD"] == "HEAD" else (answer.body,)
-
-
-def _status_line(status: int) -> str:
-    return _STATUS_LINES.get(status) or f"{status} Upstream Status"
-
-
-def _inline(headers: list[tuple[str, str]]) -> bool:
-    kind = next((value for name, value in headers if name == "Content-Type"), "")
-    return kind.startswith(_INLINE)
-
-
-class _Body:
-    """A streamed body. A failure after the commit point ends it with an error event, never with a clean end."""
-
-    def __init__(self, answer: Answer, dialect: str) -> None:
-        assert not isinstance(answer.body, bytes)
-        self._answer = answer
-        self._pieces: Iterator[bytes] = answer.body
-        self._dialect = dialect
-        self._over = False
-        self._began = False
-
-    def __iter__(self) -> _Body:
-        return self
-
-    def __next__(self) -> bytes:
-        if self._over:
-            raise StopIteration
-        try:
-            piece = next(self._pieces)
-            self._began = self._began or piece is not HEARTBEAT
-            return piece
-        except Fault as fault:
-            self._over = True
-            array = self._dialect == GEMINI and self._answer.headers[0][1].startswith("application/json")
-            return render_stream_fault(self._dialect, fault, array=array, first=not self._began)
-
-    def close(self) -> None:
-        self._answer.close()
 
 
 def _has_body(environ: Mapping[str, Any]) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pool.core.calls import ANTHROPIC, GEMINI, OPENAI
+from pool.core.providers import RESERVED_SLUGS
 
 GEMINI_VERBS = {
     "generateContent": "generate",
@@ -39,6 +40,10 @@ _OPENAI = re.compile(
     rf"(?:/v1beta/openai|/api|/(?P<version>{VERSION}))?/(?:(?P<post>chat/completions|embeddings)|models(?:/(?P<model>.+))?)"
 )
 _NATIVE = re.compile(rf"(?:/(?P<version>{VERSION}))?/(?P<kind>models|tunedModels)/(?P<model>[^:]+):(?P<verb>[A-Za-z]+)")
+_OPERATIONS = re.compile(rf"/(?P<version>{VERSION})/models/[^/]+/operations(?:/.+)?")
+_SLUG = re.compile(r"[A-Za-z0-9][\w.-]*")
+_BEGINS_WITH_VERSION = re.compile(rf"/{VERSION}/")
+USUAL_PREFIXES = {OPENAI: "/v1", GEMINI: "/v1beta"}
 _FAST = {
     prefix + path: operation
     for prefix in ("/v1", "", "/api", "/v1beta/openai")
@@ -48,7 +53,11 @@ _FAST = {
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a path and method ask for. `allow` names the methods where the method is the wrong one."""
+    """What a path and method ask for. `allow` names the methods where the method is the wrong one.
+
+    `path` is what follows the version, where a route is passed through. `provider` is the one a path below `/api/`
+    names.
+    """
 
     operation: str
     dialect: str
@@ -56,6 +65,8 @@ class Match:
     version: str | None = None
     allow: str | None = None
     only_openai: bool = False
+    path: str = ""
+    provider: str = ""
 
 
 _CHAT = Match("chat", OPENAI)
@@ -83,10 +94,15 @@ def match(method: str, path: str) -> Match | None:
         model = native["model"] if native["kind"] == "models" else f"{native['kind']}/{native['model']}"
         return _only(method, "POST", Match(GEMINI_VERBS[native["verb"]], GEMINI, model, native["version"]))
     if native and method == "POST":
-        return Match("unknown", GEMINI)
+        return _native(GEMINI, path, native["version"])
+    operation_of_model = _OPERATIONS.fullmatch(path)
+    if operation_of_model:
+        return _native(GEMINI, path, operation_of_model["version"])
     found = _OPENAI.fullmatch(path)
     if not found:
-        return _elsewhere(path)
+        return _passed(path)
+    if method == "DELETE" and found["model"] and path.startswith("/v1/"):
+        return Match("native", OPENAI, path=path[3:])
     if found["post"]:
         return _only(method, "POST", _CHAT if found["post"].startswith("chat") else _EMBEDDINGS)
     operation = "model" if found["model"] else "models"
@@ -100,14 +116,47 @@ def _only(method: str, allowed: str, found: Match) -> Match:
     return Match(found.operation, found.dialect, found.model, found.version, allow=allowed)
 
 
-def _elsewhere(path: str) -> Match | None:
-    """Below the API prefixes even an unknown path is answered in an API's dialect, never with a page."""
+def _passed(path: str) -> Match | None:
+    """Below the API prefixes every path is passed through, and answered in an API's dialect, never with a page."""
     if path.startswith("/anthropic/"):
         return Match("unknown", ANTHROPIC)
-    if path == "/v1" or path.startswith("/v1/"):
+    if path.startswith("/api/"):
+        return _of_provider(path)
+    for prefix in ("/v1/", "/v1beta/openai/"):
+        if path.startswith(prefix):
+            return Match("native", OPENAI, path=path[len(prefix) - 1 :])
+    if path == "/v1":
         return Match("unknown", OPENAI)
-    if path.startswith(("/v1beta/openai/",)):
-        return Match("unknown", OPENAI)
-    if path.startswith(("/v1beta/", "/v1alpha/", "/upload/")):
-        return Match("unknown", GEMINI)
+    if path.startswith(("/v1beta/", "/v1alpha/")):
+        return _native(GEMINI, path, path.split("/")[1])
+    if path.startswith(("/upload/", "/download/")):
+        # These begin before the version, which is a part of them.
+        return Match("native", GEMINI, path=path, version="")
     return None
+
+
+def _native(dialect: str, path: str, version: str | None) -> Match:
+    return Match("native", dialect, path=path[len(version) + 1 :] if version else path, version=version)
+
+
+def _of_provider(path: str) -> Match | None:
+    """`/api/{provider}/{path}`; nobody's where the word is one that can name no provider."""
+    slug, _, rest = path.removeprefix("/api/").partition("/")
+    if slug in RESERVED_SLUGS or not _SLUG.fullmatch(slug):
+        return None
+    return Match("provider", OPENAI, path="/" + rest, provider=slug)
+
+
+def below_provider(method: str, found: Match, dialect: str) -> Match:
+    """What a path below a provider of `dialect` asks for: the same as below this pool's own prefix of that dialect."""
+    path = found.path
+    versioned = _BEGINS_WITH_VERSION.match(path)
+    prefix = "" if versioned or path.startswith(("/upload/", "/download/")) else USUAL_PREFIXES[dialect]
+    meant = match(method, prefix + path)
+    if meant is not None and meant.operation in ("models", "model"):
+        meant = replace(meant, dialect=dialect, only_openai=True)
+    if meant is None or meant.dialect != dialect or meant.operation in ("unknown", "provider", "completed"):
+        meant = Match("native", dialect, path=path)
+    if prefix:
+        meant = replace(meant, version=None)
+    return replace(meant, provider=found.provider)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
-from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Usage
+from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Upload, Usage
 from pool.core.dialects.gemini import chunks
 from pool.core.dialects.gemini.arrays import ElementCutter, element_json
 from pool.core.dialects.gemini.names import bare_model
@@ -21,6 +22,7 @@ from pool.core.dialects.passing import (
     PassingReader,
     bare_failure,
     failure_in,
+    is_json,
     parsed,
     passed_headers,
     passed_query,
@@ -42,17 +44,22 @@ INTERACTION_PREAMBLE = frozenset({"interaction.created", "interaction.start", "i
 INTERACTION_ENDS = frozenset({"interaction.completed", "interaction.complete", "interaction.failed"})
 
 
+NATIVE = ("raw", "object")
+"""Operations that go to the path they came by."""
+
+
 class GeminiCodec:
-    """generate, stream_generate, count_tokens, embed, batch_embed, and raw (any other path)."""
+    """generate, stream_generate, count_tokens, embed, batch_embed, and `NATIVE` (any other path)."""
 
     def __init__(self, operation: str) -> None:
         self._operation = operation
+        self._native = operation in NATIVE
 
     def ask(self, call: Call, model: str) -> Ask:
         query = passed_query(call.query)
         headers = passed_headers(call.headers)
-        if self._operation == "raw":
-            return Ask(call.method, call.path, call.body, query, headers, call.version)
+        if self._native:
+            return Ask(call.method, _native_path(call, model), _native_body(call, model), query, headers, call.version)
         path = model_path(model, VERBS[self._operation])
         if not any(name.lower() == "content-type" for name, _ in headers):
             headers = (*headers, ("Content-Type", "application/json"))
@@ -60,8 +67,8 @@ class GeminiCodec:
 
     def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:
         content_type = headers.get("content-type", "application/json")
-        if self._operation == "raw":
-            return Reply(body, NO_USAGE, True, content_type)
+        if self._native:
+            return _native_reply(call, headers, body)
         answer = parsed(body)
         try:
             useful = self._operation != "generate" or chunks.commits(answer)
@@ -73,7 +80,7 @@ class GeminiCodec:
         return Reply(body, usage, useful, content_type)
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
-        if self._operation == "raw":
+        if self._native:
             return RawReader(call) if "event-stream" in headers.get("content-type", "") else BytesReader()
         return ArrayReader(call) if is_array_stream(call) else SseReader(call)
 
@@ -91,6 +98,31 @@ def model_path(model: str, verb: str) -> str:
         raise Fault(400, "invalid_model", "Name a model.", param="model", retryable=False)
     folder = "" if name.startswith("tunedModels/") else "models/"
     return f"/{folder}{quote(name, safe='/@-._~')}:{verb}"
+
+
+def _native_path(call: Call, model: str) -> str:
+    """The path as it came, but for a model that has another name upstream."""
+    if not call.model or model == call.model or not call.path.startswith("/models/"):
+        return call.path
+    return model_path(model, call.path.rpartition(":")[2])
+
+
+def _native_body(call: Call, model: str) -> bytes | Upload:
+    native = call.native
+    if native is not None and native.upload is not None:
+        return native.upload
+    return _renamed(call, model) if call.model and isinstance(call.payload, dict) else call.body
+
+
+def _native_reply(call: Call, headers: dict[str, str], body: bytes) -> Reply:
+    content_type = headers.get("content-type", "application/octet-stream")
+    usage = NO_USAGE
+    # What is fetched may be a file, which need not be what its type says.
+    if call.method != "GET" and body and is_json(headers):
+        document = orjson.loads(body)
+        with suppress(*MISSHAPEN):
+            usage = chunks.usage_of(document)
+    return Reply(body, usage, True, content_type)
 
 
 def _renamed(call: Call, model: str) -> bytes:

@@ -1,0 +1,91 @@
+"""Writes answers: the head, and a body that is whole, or tells that it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import gevent
+
+from pool.core.calls import GEMINI
+from pool.core.dialects import render_stream_fault
+from pool.core.faults import Fault
+from pool.relay import Answer
+from pool.streaming import HEARTBEAT
+
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_INLINE = ("application/json", "text/event-stream", "image/", "audio/", "video/")
+_EVENTS = ("text/event-stream", "application/json")
+
+
+class CutShort(gevent.GreenletExit):
+    """Ends a response in the middle. A GreenletExit, which the server swallows silently."""
+
+
+def send(
+    answer: Answer,
+    dialect: str,
+    headers: list[tuple[str, str]],
+    environ: Mapping[str, Any],
+    start_response: Callable[..., Any],
+) -> Iterable[bytes]:
+    """Begin the response, and hand its body on. `headers` are those of every answer."""
+    headers += answer.headers
+    if not _inline(answer.headers):
+        headers.append(("Content-Disposition", "attachment"))
+    if not isinstance(answer.body, bytes):
+        start_response(_status_line(answer.status), headers)
+        return _Body(answer, dialect)
+    if answer.status not in (204, 304):
+        headers.append(("Content-Length", str(len(answer.body))))
+    start_response(_status_line(answer.status), headers)
+    return () if environ["REQUEST_METHOD"] == "HEAD" else (answer.body,)
+
+
+def _status_line(status: int) -> str:
+    return _STATUS_LINES.get(status) or f"{status} Upstream Status"
+
+
+def _inline(headers: list[tuple[str, str]]) -> bool:
+    return _kind(headers).startswith(_INLINE)
+
+
+def _kind(headers: list[tuple[str, str]]) -> str:
+    return next((value.lower() for name, value in headers if name == "Content-Type"), "")
+
+
+class _Body:
+    """A streamed body. A failure after the commit point ends it with an error event, never with a clean end.
+
+    Bytes that are no events have no place for one: there the connection is cut, so that nobody takes them for whole.
+    """
+
+    def __init__(self, answer: Answer, dialect: str) -> None:
+        assert not isinstance(answer.body, bytes)
+        self._answer = answer
+        self._pieces: Iterator[bytes] = answer.body
+        self._dialect = dialect
+        self._over = False
+        self._began = False
+
+    def __iter__(self) -> _Body:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._over:
+            raise StopIteration
+        try:
+            piece = next(self._pieces)
+            self._began = self._began or piece is not HEARTBEAT
+            return piece
+        except Fault as fault:
+            self._over = True
+            kind = _kind(self._answer.headers)
+            if not kind.startswith(_EVENTS):
+                raise CutShort from None
+            array = self._dialect == GEMINI and kind.startswith("application/json")
+            return render_stream_fault(self._dialect, fault, array=array, first=not self._began)
+
+    def close(self) -> None:
+        self._answer.close()
