@@ -135,7 +135,7 @@ class Rehearsal(Choosing):
         return Pick(choice.key, plan, rotation, policy) if choice.key is not None else None
 
     def _choice(self, pool: Pool, plan: Plan, rotation: Rotation, policy: str) -> Choice:
-        """Made once: a policy may leave it to chance."""
+        """Looked for once: it is told, too."""
         place = (pool.id, plan.provider.slug)
         if place not in self._choices:
             self._choices[place] = self._first_with_room(plan, rotation, policy)
@@ -190,21 +190,19 @@ class Rehearsal(Choosing):
         slug, model, now = plan.provider.slug, plan.model, self._now
         passes = self._may_pass(slug, now)
         choice = self._choice(pool, plan, rotation, policy) if passes else Choice(None)
-        ready = rotation.ready(model, now) - choice.full
         skipped = rotation.census(model, now)
         if choice.full:
             skipped[LIMITED] = skipped.get(LIMITED, 0) + choice.full
         return {
             "provider": slug,
             "would_choose": _chosen(choice.key, rotation),
-            "ready": ready,
+            "ready": rotation.ready(model, now) - choice.full,
             "skipped": skipped,
             "tiers": [
                 {"tier": tier, "standby": standby, "ready": count}
                 for tier, standby, count in rotation.tiers(model, now)
             ],
-            # With a key at hand nobody waits for one, and to look for it takes a look at every key that rests.
-            "earliest_recovery": rotation.recovery(model) if ready <= 0 else None,
+            "earliest_recovery": rotation.recovery(model),
             "storm": self._storm(slug),
         }  # fmt: skip
 

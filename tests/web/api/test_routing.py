@@ -83,10 +83,17 @@ def test_it_tells_the_whole_story(house, explain):
         "ready": 3,
         "skipped": {"quota_day": 2, "dead": 1, "disabled": 1},
         "tiers": [{"tier": 0, "standby": False, "ready": 2}, {"tier": 2, "standby": False, "ready": 1}],
-        "earliest_recovery": None,
+        "earliest_recovery": now + 3600,
         "storm": None,
     }
     assert told["goes_to"] == {"pool": 1, "provider": "gemini", "key": key.hint, "key_id": key.id}
+
+
+def test_while_no_key_rests_none_comes_back(house, explain):
+    house.add_keys(*GEMINI_KEYS[:2])
+    assert provider_of(explain())["earliest_recovery"] is None
+    house.keypool.catalogue.bench(1, "dead", FOREVER)
+    assert provider_of(explain())["earliest_recovery"] is None
 
 
 def test_no_secret_is_told(house, explain):
