@@ -29,6 +29,23 @@ def same_origin(asked: Request) -> bool:
     return source is None or urlsplit(source).netloc.lower() == asked.host.lower()
 
 
+def nearest_page() -> str:
+    """The address of this page; where it is the answer to a form, that of the page the form was on: the same path, the
+    way back that the form carried, or what is above it. "" where there is none."""
+    if request.method in SAFE_METHODS:
+        return request.full_path.rstrip("?")
+    path = request.path
+    above = (path.rsplit("/", steps)[0] for steps in range(1, path.count("/")))
+    return next((each for each in (path, _carried_back(), *above) if own_path(each, "")), "")
+
+
+def _carried_back() -> str:
+    try:
+        return request.form.get("back", "")
+    except HTTPException:  # the form itself is what cannot be taken
+        return ""
+
+
 def own_path(target: str, otherwise: str) -> str:
     """`target` where it is a path of one of our own pages, else `otherwise`: nobody is led away by a link."""
     if not target.startswith("/") or target[1:2] in ("/", "\\") or not target.isprintable() or "\\" in target:

@@ -14,7 +14,7 @@ from pool.core.masking import mask
 from pool.version import VERSION
 from pool.web import counted, htmx, login, names, shown
 from pool.web.admin import admin
-from pool.web.origin import own_path, refuse_foreign
+from pool.web.origin import nearest_page, own_path, refuse_foreign
 from pool.web.stats import stats
 
 LANGUAGES = {"en": "English", "zh_CN": "简体中文"}
@@ -107,7 +107,7 @@ def _frame() -> dict[str, Any]:
     return {
         "theme": theme if theme in THEMES else "auto",
         "language": str(get_locale()).replace("_Hans", ""),
-        "here": request.full_path.rstrip("?") if request.method == "GET" else url_for("pages.root"),
+        "here": nearest_page() or url_for("pages.root"),
         "mask": mask,
     }
 
@@ -130,7 +130,8 @@ def _error(error: HTTPException) -> Response | HTTPException:
     if request.path.startswith(("/api/", "/v1")):
         answer = jsonify(error={"message": error.description, "type": "error", "param": None, "code": str(code)})
     else:
-        answer = make_response(render_template("error.html", code=code, text=_error_text(code)))
+        framed = code < 500 and login.signed_in()
+        answer = make_response(render_template("error.html", code=code, text=_error_text(code), framed=framed))
     answer.status_code = code
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):

@@ -34,7 +34,7 @@ def mount(app: Flask) -> None:
     app.jinja_env.filters.update(
         count=count, short=short, moment=moment, ago=ago, until=until, standing=standing_word, reason=reason_text,
         ending=code_text, said=said_text, last_error=last_error_text,
-        ms=duration, policy=policy_text, percent=percent, utc=_utc,
+        ms=duration, policy=policy_text, percent=percent, utc=utc,
         clock=clock, money=money,
     )  # fmt: skip
     app.jinja_env.globals["lengths"] = lengths
@@ -137,7 +137,7 @@ def moment(at: float | None) -> Markup:
     """A point in time, in UTC."""
     if not at:
         return Markup("–")
-    return _time(at, _utc(at))
+    return _time(at, utc(at))
 
 
 def clock(at: float) -> str:
@@ -173,11 +173,11 @@ def _span(unit: str, number: int) -> str:
     return ngettext("%(num)d s", "%(num)d s", number)
 
 
-def _utc(at: float) -> str:
+def utc(at: float) -> str:
     pattern = "%Y-%m-%d %H:%M"
     return datetime.fromtimestamp(at, UTC).strftime(pattern) + " UTC"
 
 
 def _time(at: float, text: str) -> Markup:
     iso = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso, _utc(at), text)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso, utc(at), text)

@@ -181,4 +181,4 @@ def test_hostile_words_are_shown_as_words_and_no_key_is_shown_whole(house):
 def test_a_way_back_that_leads_elsewhere_leads_to_the_keys(house):
     (key_id,) = house.add_keys(GEMINI_KEYS[0])
     answer = Visitor(house).post(f"/keys/{key_id}/disable", back="//evil.example")
-    assert answer.location == "/keys"
+    assert answer.location == f"/keys#key-{key_id}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Response, abort, flash, make_response, render_template, request, url_for
 from flask_babel import gettext as _
@@ -17,7 +18,7 @@ from pool.web.check_words import check_text
 from pool.web.here import audit, keypool, now, read
 from pool.web.ids import row_id
 from pool.web.origin import own_path
-from pool.web.shown import Standing, standing
+from pool.web.shown import Standing, standing, utc
 
 admin.add_app_template_filter(check_text, "checked")
 
@@ -76,9 +77,7 @@ def test_key(key_id: int) -> Response:
     if check is None:
         abort(404)
     audit("key.test", f"key {key_id}", after={"key": row.hint, "found": check.word})
-    if not htmx.calling():
-        flash(f"{row.hint}: {check_text(check)}")
-    return _shown(key_id, "keys/_tested.html", check=check)
+    return _shown(row, f"{row.hint}: {check_text(check)}", "keys/_tested.html", check=check)
 
 
 @admin.post("/keys/<int:key_id>/disable")
@@ -87,7 +86,9 @@ def disable_key(key_id: int) -> Response:
     until = until_of(request.form.get("for", ""))
     keypool().inventory.set_disabled([key_id], until)
     audit("key.disable", f"key {key_id}", after={"key": row.hint, "until": None if until == FOREVER else until})
-    return _shown(key_id)
+    if until == FOREVER:
+        return _shown(row, _("%(key)s is disabled until somebody enables it.", key=row.hint))
+    return _shown(row, _("%(key)s is disabled until %(when)s.", key=row.hint, when=utc(until)))
 
 
 @admin.post("/keys/<int:key_id>/enable")
@@ -95,7 +96,7 @@ def enable_key(key_id: int) -> Response:
     row = _found(key_id)
     keypool().inventory.set_disabled([key_id], None)
     audit("key.enable", f"key {key_id}", after={"key": row.hint})
-    return _shown(key_id)
+    return _shown(row, _("%(key)s is enabled.", key=row.hint))
 
 
 @admin.post("/keys/<int:key_id>/revive")
@@ -104,7 +105,7 @@ def revive_key(key_id: int) -> Response:
     row = _found(key_id)
     keypool().inventory.revive([key_id])
     audit("key.clear", f"key {key_id}", after={"key": row.hint})
-    return _shown(key_id)
+    return _shown(row, _("%(key)s is used again at once.", key=row.hint))
 
 
 @admin.get("/keys/<int:key_id>/delete")
@@ -139,9 +140,15 @@ def _found(key_id: int) -> queries.KeyRow:
     return row
 
 
-def _shown(key_id: int, fragment: str = "keys/_row.html", **more: Any) -> Response:
-    row, back = _found(key_id), back_of(request.form)
-    return htmx.changed(fragment, back, row=row, standing=_standing(row, now()), back=back, **more)
+def _shown(before: queries.KeyRow, text: str, fragment: str = "keys/_row.html", **more: Any) -> Response:
+    """The row as it is now for htmx; for everyone else the way back to it, and what became of it."""
+    back = back_of(request.form)
+    if not htmx.calling():
+        flash(text)
+        row_of = "stat" if urlsplit(back).path == url_for("stats.stat") else "key"
+        return htmx.moved(f"{back.partition('#')[0]}#{row_of}-{before.id}")
+    row = _found(before.id)
+    return htmx.page(fragment, fragment, row=row, standing=_standing(row, now()), back=back, **more)
 
 
 def _standing(row: queries.KeyRow, at: float) -> Standing:

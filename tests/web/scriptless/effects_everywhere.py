@@ -17,10 +17,14 @@ def chooses(name: str, value: str) -> Effect:
         shown = {"auto": "", "en": "en", "zh_CN": "zh-CN"}.get(value, value)
         root = p.page.all("html")[0]
         assert root.get("data-theme" if name == "theme" else "lang") == shown
-        if p.address is not None and p.address != "/nowhere":
-            assert p.path == p.address, f"leads to {p.path}"
-        else:
+        if p.address == "/nowhere":
             assert p.path in ("/dashboard", "/login")
+        elif p.address is not None:
+            assert p.path == p.address, f"leads to {p.path}"
+        else:  # the answer to a form: back to the page the form was on, or what is above it
+            assert p.led_here is not None
+            begun = p.led_here.answer.request.path
+            assert begun.startswith("/" + p.path.split("/")[1].split("?")[0]), f"leads to {p.path} from {begun}"
 
     return effect
 
