@@ -8,7 +8,7 @@ from typing import Any
 
 from .admission import Admission
 from .choosing import Choosing, Pick, Plan, policy_of
-from .core.calls import GEMINI, OPENAI, Ask, Call
+from .core.calls import ANTHROPIC, GEMINI, OPENAI, Ask, Call
 from .core.catalogue import LIMITED, Catalogue, Client, Pool
 from .core.faults import Fault
 from .core.keys import Key
@@ -21,7 +21,12 @@ from .relay import Caller, Relay
 
 OPERATIONS = {
     "chat": OPENAI,
+    "responses": OPENAI,
     "embeddings": OPENAI,
+    "images": OPENAI,
+    "speech": OPENAI,
+    "messages": ANTHROPIC,
+    "count_messages": ANTHROPIC,
     "generate": GEMINI,
     "stream_generate": GEMINI,
     "count_tokens": GEMINI,

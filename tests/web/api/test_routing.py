@@ -9,6 +9,7 @@ from pool.core.keys import FOREVER
 from pool.core.outcomes import Outcome
 from pool.core.rotation import POLICIES, Member
 from pool.core.storms import Failure
+from pool.explaining import OPERATIONS
 from tests.house import GEMINI_KEYS, OPENAI_KEYS, PASSWORD
 from tests.upstream import gemini_error
 
@@ -153,6 +154,14 @@ def test_an_unknown_strategy_is_400_with_the_list(house, explain):
 def test_an_operation_of_another_dialect_is_400_with_the_list(house, explain):
     refused = explain(dialect="gemini", operation="chat", status=400)
     assert (refused["error"]["param"], refused["error"]["allowed"][0]) == ("operation", "generate")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_operation_can_be_asked_about(house, explain, operation):
+    house.add_keys(GEMINI_KEYS[0])
+    assert explain(operation=operation)["goes_to"]["provider"] == "gemini"
+    client_id, _ = house.keypool.inventory.create_client("ana", house.default_pool_id, expires_at=time.time() - 1)
+    assert explain(operation=operation, dialect=OPERATIONS[operation], client=client_id)["answer"]["status"] == 401
 
 
 def test_aliases_and_the_policy_for_unknown_models_are_followed(house, explain):
