@@ -14,6 +14,7 @@ from pool.core.masking import mask
 from pool.version import VERSION
 from pool.web import counted, htmx, login, names, shown
 from pool.web.admin import admin
+from pool.web.api import answers
 from pool.web.origin import nearest_page, own_path, refuse_foreign
 from pool.web.stats import stats
 
@@ -123,11 +124,15 @@ def _headers(response: Response) -> Response:
 
 
 def _error(error: HTTPException) -> Response | HTTPException:
-    """An error as a page; below the API's prefixes as JSON. Redirects and prepared answers go through as they are."""
+    """An error as a page; below an API's prefixes as JSON. Redirects and prepared answers go through as they are."""
     if error.response is not None or (error.code or 500) < 400:
         return error
     code = error.code or 500
-    if request.path.startswith(("/api/", "/v1")):
+    if request.path.startswith(answers.PREFIXES):
+        answer = answers.refusal_of(error)
+        answer.headers.extend(answers.HEADERS)
+        return answer
+    if request.path.startswith("/v1"):
         answer = jsonify(error={"message": error.description, "type": "error", "param": None, "code": str(code)})
     else:
         framed = code < 500 and login.signed_in()
