@@ -15,7 +15,7 @@ from sqlalchemy import make_url, text
 
 from pool.adapters.database import Database
 from pool.adapters.tables import db
-from tests.adapters.redis_kit import Workers
+from tests.adapters.redis_kit import CALM, Workers
 from tests.redis_server import RedisServer, found
 
 PORT = 54329
@@ -133,7 +133,7 @@ def redis_server(tmp_path):
 @pytest.fixture
 def workers(redis_url):
     """Makes workers on a Redis nothing happens to."""
-    workers = Workers(redis_url, f"keypool-test-{secrets.token_hex(6)}:")
+    workers = Workers(redis_url, f"keypool-test-{secrets.token_hex(6)}:", CALM)
     yield workers
     workers.close()
 

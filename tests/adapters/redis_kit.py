@@ -1,6 +1,7 @@
 """Workers that share a Redis, in this process, and what is asked of them."""
 
 import time
+from dataclasses import replace
 
 import gevent
 
@@ -9,8 +10,21 @@ from pool.core.state import Bound, Taken
 
 DAY = "2026-11-21"
 QUICK = Patience(timeout_s=0.25, retry_s=0.3, beat_s=0.1, lease_s=1.5)
+CALM = replace(QUICK, timeout_s=2.0)
 SPEECHLESS = Patience(timeout_s=0.25, retry_s=0.3, beat_s=60.0, lease_s=0.5)
 NOBODY = "redis://127.0.0.1:1"
+
+SUM_OF_LIVING = """
+local sum = 0
+for _, key in ipairs(redis.call('KEYS', 'keypool:l:*:' .. ARGV[1])) do
+  local fields = redis.call('HGETALL', key)
+  for i = 1, #fields, 2 do
+    if redis.call('EXISTS', 'keypool:worker:' .. fields[i]) == 1 then sum = sum + fields[i + 1] end
+  end
+end
+return sum
+"""
+"""What all that live hold of a level, asked of Redis itself."""
 
 
 def cap(counter, most, amount=1, period=DAY):
@@ -46,13 +60,14 @@ def back(*states):
 class Workers:
     """Makes workers that share one Redis, and closes them."""
 
-    def __init__(self, url, prefix="keypool:"):
+    def __init__(self, url, prefix="keypool:", patience=QUICK):
         self.url = url
         self.prefix = prefix
+        self.patience = patience
         self.states = []
 
     def __call__(self, on_empty=None, url=None, **options):
-        state = RedisState(url or self.url, on_empty, **{"prefix": self.prefix, "patience": QUICK, **options})
+        state = RedisState(url or self.url, on_empty, **{"prefix": self.prefix, "patience": self.patience, **options})
         self.states.append(state)
         state.start()
         return state

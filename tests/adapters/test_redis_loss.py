@@ -2,14 +2,17 @@
 
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import gevent
 import pytest
 from gevent.event import Event
 
-from pool.core.state import Bound, Change, Count
-from tests.adapters.redis_kit import DAY, Workers, admit, back, cap, eventually, held, now_at_most
+from pool.adapters.redis.words import saying
+from pool.core.state import Bound, Change, Count, Word
+from tests.adapters.redis_kit import DAY, QUICK, SUM_OF_LIVING, Workers, admit, back, cap, eventually, held, now_at_most
 
 ROOT = Path(__file__).absolute().parents[2]
 
@@ -21,6 +24,9 @@ def test_an_emptied_redis_is_refilled_by_one_worker_before_it_is_trusted(sufferi
     def refill(name):
         filled.append(name)
         if len(filled) > 1:
+            (handed_in,) = redis_server.client.keys("keypool:given:*")
+            assert redis_server.client.scard(handed_in) == 3
+            assert redis_server.client.eval(SUM_OF_LIVING, 0, "p1/now") == 3
             may_go_on.wait()
             states[name].restore([Count("k1/cap", 15, period=DAY)])
 
@@ -29,6 +35,7 @@ def test_an_emptied_redis_is_refilled_by_one_worker_before_it_is_trusted(sufferi
         states.append(suffering(lambda name=name: refill(name)))
     eventually(lambda: [state.instances() for state in states] == [3, 3, 3])
     assert len(filled) == 1
+    assert all(admit(state, now_at_most("p1/now", 9)) for state in states)
     redis_server.client.flushall()
     alone = [admit(state, cap("k1/cap", 20)) for state in states for _ in range(10)]
     assert alone.count(True) == 18, "limit ÷ instances, each"
@@ -41,6 +48,23 @@ def test_an_emptied_redis_is_refilled_by_one_worker_before_it_is_trusted(sufferi
     assert held(states[0], "k1/cap") == 18, "those of storage are among them"
     assert admit(states[1], cap("k1/cap", 20, amount=2))
     assert not any(admit(state, cap("k1/cap", 20)) for state in states)
+
+
+def test_counts_are_refilled_when_every_worker_has_handed_in_what_it_knows(suffering, redis_server):
+    """One that did not notice yet uses its share of what another would share already."""
+    handed_in = []
+
+    def refill():
+        handed_in.extend(redis_server.client.scard(key) for key in redis_server.client.keys("keypool:given:*"))
+
+    quick, slow = suffering(refill), suffering(refill, patience=replace(QUICK, beat_s=60.0, lease_s=60.0))
+    eventually(lambda: quick.instances() == 2)
+    redis_server.client.flushall()
+    eventually(lambda: quick.degraded)
+    gevent.sleep(0.1)
+    held(slow, "any")
+    back(quick, slow)
+    assert handed_in == [1, 2]
 
 
 def test_what_workers_saw_is_not_forgotten_with_an_emptied_redis(suffering, redis_server):
@@ -134,6 +158,7 @@ def test_a_count_after_a_loss_is_the_best_of_what_anybody_knows(suffering, redis
     for name in range(2):
         states.append(suffering(lambda name=name: refill(name)))
     first, second = states
+    eventually(lambda: first.instances() == second.instances() == 2)
     assert [admit(state, cap("k1/cap", 90)) for state in (first, first, first, second, second)] == [True] * 5
     redis_server.kill()
     for state in (first, second):
@@ -141,3 +166,52 @@ def test_a_count_after_a_loss_is_the_best_of_what_anybody_knows(suffering, redis
     redis_server.start()
     back(first, second)
     assert [held(first, counter) for counter in ("k1/cap", "k2/cap", "k3/cap")] == [7, 9, 2]
+
+
+def test_an_epoch_that_is_gone_is_a_loss(suffering, redis_server):
+    """A Redis that is short of memory may drop any key; the lease is there still."""
+    calls = []
+    state = suffering(lambda: calls.append(1))
+    redis_server.client.delete("keypool:epoch")
+    back(state)
+    assert len(calls) == 2
+
+
+def test_a_worker_does_not_take_itself_for_the_only_one_because_it_is_back_first(suffering, redis_server):
+    first, second = suffering(), suffering(patience=replace(QUICK, retry_s=60.0))
+    eventually(lambda: first.instances() == 2)
+    redis_server.kill()
+    held(second, "any")
+    gevent.sleep(2 * QUICK.beat_s)
+    redis_server.start()
+    back(first)
+    assert first.instances() == 2
+
+
+def test_words_are_heard_though_the_stream_began_anew_by_a_clock_set_back(suffering, redis_server):
+    state, heard = suffering(), []
+    state.listen(heard.append)
+    suffering().announce(Word(1, "quota_day", time.time() + 60))
+    eventually(lambda: len(heard) == 1)
+    redis_server.kill()
+    redis_server.start()
+    fields = saying("another", Word(2, "dead", float("inf")))[4:]
+    redis_server.client.execute_command("XADD", "keypool:words", "5-1", *fields)
+    back(state)
+    eventually(lambda: len(heard) == 2)
+
+
+def test_an_older_copy_of_the_stream_is_heard_whole_and_in_order(suffering, redis_server):
+    first, second = suffering(), suffering()
+    told = [Word(1, "quota_day", time.time() + 60), Word(1, "", 0.0, None)]
+    heard = []
+    first.listen(heard.append)
+    second.announce(told[0])
+    eventually(lambda: len(heard) == 1)
+    first.announce(told[1])
+    held(first, "any")
+    redis_server.client.save()
+    redis_server.kill()
+    redis_server.start()
+    back(first, second)
+    eventually(lambda: heard[2:] == told)

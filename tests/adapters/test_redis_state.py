@@ -5,9 +5,11 @@ import time
 import gevent
 import pytest
 import redis
+from gevent import monkey
 from gevent.pool import Group
 
 from pool.adapters.redis import RedisState
+from pool.adapters.redis.session import Op
 from pool.core.state import Bound, Change, Count, Refused, Taken, Word
 from tests.adapters.redis_kit import DAY, QUICK, SPEECHLESS, admit, back, cap, eventually, held, now_at_most
 
@@ -51,6 +53,7 @@ def test_what_a_worker_held_is_free_when_it_leaves(workers):
     assert not admit(second, now_at_most("c1/now", 1))
     first.close()
     assert admit(second, now_at_most("c1/now", 1))
+    assert workers().instances() == 2
 
 
 def test_what_a_worker_held_is_free_when_its_signs_of_life_end(workers):
@@ -150,13 +153,58 @@ def test_a_listener_that_fails_does_not_end_the_listening(workers, capfd):
     def hear(word):
         heard.append(word)
         if len(heard) == 1:
-            raise KeyError(word.key_id)
+            raise ZeroDivisionError
 
     other.listen(hear)
     for n in range(2):
         teller.announce(Word(n, "quota_day", time.time() + 60))
         eventually(lambda n=n: len(heard) == n + 1)
     capfd.readouterr()
+
+
+def test_a_hub_held_up_is_no_silence_of_redis(suffering, redis_server):
+    """Redis has answered long ago when this worker gets to look."""
+    state = suffering()
+    redis_server.pause()
+    caller = gevent.spawn(admit, state, cap("k1/cap", 9))
+    gevent.sleep(0.05)
+    redis_server.resume()
+    monkey.get_original("time", "sleep")(2 * QUICK.timeout_s)
+    assert caller.get()
+    assert not state.degraded
+
+
+def test_what_is_still_owed_is_paid_soon(workers):
+    state = workers()
+    state._local.owe_taken([cap("k1/cap", 9)], int(time.time()), time.time())
+    eventually(lambda: held(state, "k1/cap") == 1)
+
+
+def test_nobody_waits_for_ever_whatever_goes_wrong(workers):
+    state = workers()
+    waiting = gevent.spawn(state._membership.session.wait, Op("held", (object(),)))
+    assert waiting.get(timeout=1) is None
+    back(state)
+
+
+def test_whatever_changes_counts_leaves_a_note_of_it(workers, redis_url):
+    """By which a worker knows what became of a call whose answer was lost."""
+    state = workers()
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        (asker,) = (key for key in client.scan_iter(f"{workers.prefix}done:*"))
+
+        def note():
+            held(state, "any")
+            return client.hget(asker, 0)
+
+        notes = [note()]
+        assert admit(state, cap("k1/cap", 9))
+        notes.append(note())
+        state.settle([Change("k1/cap", -1, "period", period=DAY)])
+        notes.append(note())
+        state.restore([Count("k1/cap", 9, period=DAY)])
+        notes.append(note())
+    assert len(set(notes)) == 4
 
 
 def test_a_caller_killed_while_it_waits_takes_nothing(suffering, redis_server):

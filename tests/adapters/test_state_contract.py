@@ -21,7 +21,7 @@ def memory_state():
 
 @pytest.fixture
 def redis_state(redis_url):
-    state = RedisState(redis_url, prefix=f"keypool-test-{secrets.token_hex(6)}:")
+    state = RedisState(redis_url, prefix=f"keypool-test-{secrets.token_hex(6)}:", patience=Patience(timeout_s=2.0))
     state.start()
     assert not state.degraded
     yield state

@@ -56,8 +56,12 @@ class Member(Host, Protocol):
         """What storage has of them, just now."""
         ...
 
+    def debts(self) -> list[Op]:
+        """What was taken by this worker alone, to be added."""
+        ...
+
     def owed(self) -> list[Op]:
-        """What was taken by this worker alone, and not told yet. Told now: an op that fails goes to `lost`."""
+        """The same, for counters that are reckoned anew."""
         ...
 
     def resume(self, done: Mapping[int, tuple[int, int, int]], same_counters: bool) -> list[Op]:
@@ -143,6 +147,9 @@ class Membership:
     def _beat(self) -> float:
         """Say that it lives; seconds until the next time."""
         assert self.session is not None
+        # A caller that lost the former session may have helped itself when this one had begun.
+        for debt in self._member.debts():
+            self.session.ask(debt)
         live = self.session.wait(Op("beat", (self._name, self._lease_ms)))
         # After an outage the others come back one by one.
         all_back_at = self._joined_at + self._patience.retry_s + self._patience.lease_s
@@ -197,7 +204,6 @@ class Membership:
         # At its first joining a worker knows nothing that a trusted Redis does not.
         if self._epoch and fence.epoch not in (self._epoch, self._handed_in_for):
             push(connection, fence, self._member.seen())
-        push(connection, fence, self._member.levels())
         self._begin(connection, fence, done_by(said))
         return self._patience.beat_s
 

@@ -22,6 +22,9 @@ OUTDATED = -2
 MOST_WEIGHT = 1_000
 """How much goes in one pipeline: Redis serves nobody else meanwhile."""
 
+MOST_TIMEOUTS = 4
+"""How many times the deadline of one answer all answers of a pipeline may take."""
+
 PLAIN = "XADD"
 
 AWAY = (RedisError, OSError)
@@ -176,20 +179,17 @@ class Session:
         connection = self._connection
         calls = [_packed(self._fence.command(batch[slot], slot, self._batch, by_text)) for slot in slots]
         connection.send_packed_command([b"".join(calls)], check_health=False)
-        # Not a deadline for each read alone: a server that dribbles would hold everybody.
-        until = time.monotonic() + 4 * self._timeout_s
+        # Each read has its own deadline; this one is for a server that dribbles.
+        until = time.monotonic() + MOST_TIMEOUTS * self._timeout_s
         return [self._read(until) for _ in slots]
 
     def _read(self, until: float) -> Any:
-        while True:
-            try:
-                return self._connection.read_response(disconnect_on_error=False)
-            except ResponseError as refusal:
-                return refusal
-            except TimeoutError:
-                # The hub may have been held up, not Redis: then the answer is there by now.
-                if time.monotonic() > until or not self._connection.can_read(0):
-                    raise
+        if time.monotonic() > until:
+            raise TimeoutError("Redis dribbles")
+        try:
+            return self._connection.read_response()
+        except ResponseError as refusal:
+            return refusal
 
     def _hand_out(self, batch: list[Op], answers: list[Any]) -> None:
         refused = []

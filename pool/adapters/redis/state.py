@@ -80,17 +80,12 @@ class RedisState:
     def admit(self, offers: Sequence[Offer], now: float) -> Taken | Refused:
         if not offers or not offers[0]:
             return Taken(0, (), int(now)) if offers else Refused((), (), ())
-        # Where a session ends under the question, the next one is asked before this worker helps itself.
-        for _ in range(2):
-            session = self._membership.session
-            if session is None:
-                break
+        session = self._membership.session
+        if session is not None:
             answer = self._ask(session, Op("admit", _admission(offers, now), (offers, now)))
             if answer is not None:
                 return answer
-        alone = self._local.admit_alone(offers, now, self.instances())
-        self._pay()
-        return alone
+        return self._local.admit_alone(offers, now, self.instances())
 
     def settle(self, changes: Sequence[Change]) -> None:
         """Does not wait: it goes out in order, so that what this worker asks next finds it done."""
@@ -169,6 +164,9 @@ class RedisState:
     def levels(self) -> Iterator[Op]:
         return _merges("add", self._local.levels())
 
+    def debts(self) -> list[Op]:
+        return list(_merges("add", self._local.debts()))
+
     def owed(self) -> list[Op]:
         return list(_merges("owed", self._local.debts()))
 
@@ -183,7 +181,7 @@ class RedisState:
             elif not was_done:
                 self._keep(op)
         self._unsure = []
-        first = [*self._kept, *self.levels(), *_merges("add", self._local.debts())]
+        first = [*self._kept, *self.levels(), *self.debts()]
         self._kept.clear()
         return first
 
@@ -218,13 +216,6 @@ class RedisState:
             self._local.owe_changes(op.subject)
         elif op.name == "merge":
             self._local.owe(op.subject)
-
-    def _pay(self) -> None:
-        """A session may have begun while a caller that had lost the former one helped itself."""
-        session = self._membership.session
-        if session is not None:
-            for op in _merges("add", self._local.debts()):
-                session.ask(op)
 
     def _admitted(self, op: Op, answer: list[int]) -> Taken | Refused:
         offers, now = op.subject
