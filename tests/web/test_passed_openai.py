@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 import pytest
 from werkzeug.test import Client
@@ -11,6 +9,7 @@ from werkzeug.test import Client
 from tests.house import GEMINI_KEYS, OPENAI_KEYS, House
 from tests.upstream import answer, close_before_head, cut_after, openai_error, pieces, sse
 from tests.upstream_objects import ObjectStore
+from tests.web.person import FORM, Person, form
 
 
 @pytest.fixture
@@ -19,37 +18,6 @@ def store(house: House) -> ObjectStore:
     store = ObjectStore()
     house.upstream.script(store)
     return store
-
-
-class Person:
-    """Somebody with a user key."""
-
-    def __init__(self, house: House, name: str, **fields: Any) -> None:
-        self.house = house
-        self.id, self.token = house.keypool.inventory.create_client(name, house.default_pool_id, **fields)
-
-    def ask(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
-        if body is not None and "data" not in options:
-            options |= {"data": orjson.dumps(body), "content_type": "application/json"}
-        return Client(self.house.app).open(path, method=method, headers=headers, **options)
-
-    def upload(self, **options: Any) -> str:
-        response = self.ask("POST", "/v1/files", data=form(purpose="batch", file=b"{}"), content_type=FORM, **options)
-        assert response.status_code == 200, response.data
-        return response.json["id"]
-
-
-FORM = "multipart/form-data; boundary=x-y-z"
-
-
-def form(**fields: str | bytes) -> bytes:
-    out = b""
-    for name, value in fields.items():
-        told = f'; filename="{name}.bin"' if isinstance(value, bytes) else ""
-        out += f'--x-y-z\r\nContent-Disposition: form-data; name="{name}"{told}\r\n\r\n'.encode()
-        out += (value if isinstance(value, bytes) else value.encode()) + b"\r\n"
-    return out + b"--x-y-z--\r\n"
 
 
 @pytest.fixture
@@ -235,7 +203,7 @@ def test_objects_of_two_keys_in_one_request_are_told_apart_precisely(
     store: ObjectStore, ann: Person, house: House
 ) -> None:
     first = ann.upload()
-    key = next(k for k in house.keypool.catalogue.keys.values() if k.secret == store.made[f"files/{first}"])
+    key = ann.key_of(store.made, f"files/{first}")
     house.keypool.inventory.set_disabled([key.id], float("inf"))
     second = ann.upload()
     house.keypool.inventory.set_disabled([key.id], None)
@@ -260,7 +228,7 @@ def test_lists_hold_the_callers_own_objects_from_all_its_keys(
     store: ObjectStore, ann: Person, bob: Person, house: House
 ) -> None:
     mine = [ann.upload() for _ in range(2)]
-    key = next(k for k in house.keypool.catalogue.keys.values() if k.secret == store.made[f"files/{mine[0]}"])
+    key = ann.key_of(store.made, f"files/{mine[0]}")
     store.made["files/file-foreign"] = key.secret  # of somebody who used the key without us
     house.keypool.inventory.set_disabled([key.id], float("inf"))
     mine += [ann.upload() for _ in range(2)]
@@ -291,9 +259,9 @@ def test_a_deleted_object_is_forgotten(store: ObjectStore, ann: Person) -> None:
 def test_a_pinned_key_that_cannot_serve_is_named_and_no_other_is_asked(
     store: ObjectStore, ann: Person, house: House
 ) -> None:
-    inventory, keys = house.keypool.inventory, house.keypool.catalogue.keys
+    inventory = house.keypool.inventory
     name = ann.upload()
-    key = next(k for k in keys.values() if k.secret == store.made[f"files/{name}"])
+    key = ann.key_of(store.made, f"files/{name}")
     before = len(house.upstream.requests)
     inventory.set_disabled([key.id], float("inf"))
     response = ann.ask("GET", f"/v1/files/{name}")

@@ -48,7 +48,7 @@ class Route:
 
 def segments(path: str) -> list[str]:
     """The parts of a path. Raises `RouteUnknown` for one that an upstream may read as another path."""
-    parts = path.strip("/").split("/")
+    parts = path.removeprefix("/").removesuffix("/").split("/")
     if any(part in ("", ".", "..") for part in parts):
         raise RouteUnknown(path)
     return parts

@@ -21,7 +21,7 @@ _PARAMETER = re.compile(r'\s*;\s*([\w.!#$&+^`|~*-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^
 def boundary_of(content_type: str) -> bytes | None:
     """What separates the parts of a form; None where this is none."""
     kind, options = parse_options_header(content_type)
-    if kind != "multipart/form-data" or not options.get("boundary"):
+    if kind.lower() != "multipart/form-data" or not options.get("boundary"):
         return None
     return options["boundary"].encode("latin-1", "replace")
 
@@ -78,8 +78,7 @@ class Form:
             self._in_head, self._name = True, ""
             return True
         if self._name:
-            if len(self._kept) > MOST_VALUE_BYTES + len(self._delimiter):
-                raise _malformed(f"the field {self._name!r} is too long")
+            self._check_size(len(self._kept) - len(self._delimiter))
         else:
             self._drop(max(0, len(self._kept) - len(self._delimiter) + 1))
         return False
@@ -128,7 +127,12 @@ class Form:
             raise _malformed(f"it has two fields {name!r}")
         return name
 
+    def _check_size(self, size: int) -> None:
+        if size > MOST_VALUE_BYTES:
+            raise _malformed(f"the field {self._name!r} is too long")
+
     def _keep(self, value: bytes) -> None:
+        self._check_size(len(value))
         try:
             text = value.decode()
         except UnicodeDecodeError:

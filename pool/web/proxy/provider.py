@@ -32,9 +32,9 @@ _OTHERWISE = "Correct the request; the same one would be refused again"
 
 
 def resolved(found: Match, method: str, catalogue: Catalogue) -> Match:
-    """What the path asks for in its provider's dialect; as it is where there is no such provider."""
+    """What the path asks for in its provider's dialect; as it is where there is no such provider, or no path."""
     provider = catalogue.providers.get(found.provider)
-    return found if provider is None else below_provider(method, found, provider.dialect)
+    return found if provider is None or found.path == "/" else below_provider(method, found, provider.dialect)
 
 
 def check(found: Match, caller: Caller, catalogue: Catalogue) -> None:
