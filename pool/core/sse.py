@@ -36,15 +36,21 @@ class Cutter:
     Linear in the bytes fed, however they are split.
     """
 
-    __slots__ = ("_max", "_scanned", "tail")
+    __slots__ = ("_after_cr", "_max", "_scanned", "tail")
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self.tail = bytearray()
         self._scanned = 0
         self._max = max_event_bytes
+        self._after_cr = False
 
     def feed(self, piece: bytes) -> bytes:
         """All events that are complete now, with the blank lines that end them; b"" where there is none."""
+        if self._after_cr and piece:
+            self._after_cr = False
+            if piece[:1] == b"\n":
+                # The second half of a line end that was cut in two: clients wait for it before they read the event.
+                return b"\n" + self.feed(piece[1:])
         if not self.tail and piece.endswith((b"\n\n", b"\r\n\r\n")):
             return bytes(piece)
         tail = self.tail
@@ -53,6 +59,7 @@ class Cutter:
         if end:
             whole = bytes(memoryview(tail)[:end])
             del tail[:end]
+            self._after_cr = not tail and whole.endswith(b"\r")
         else:
             whole = b""
         self._scanned = len(tail)
@@ -105,7 +112,7 @@ def blocks(whole: bytes) -> list[bytes]:
     """The same run of whole events, cut apart and otherwise untouched: blank lines stay with their event."""
     if whole.startswith(b"data") and whole.find(b"\n") >= len(whole) - 3:
         return [whole]
-    if b"\r" not in whole and b"\n\n\n" not in whole:
+    if b"\r" not in whole and b"\n\n\n" not in whole and whole.endswith(b"\n\n"):
         return [block + b"\n\n" for block in whole.split(b"\n\n")[:-1]]
     pieces = _BLANK_LINES.split(whole)
     return [text + end for text, end in zip(pieces[::2], [*pieces[1::2], b""], strict=True) if text or end]

@@ -338,6 +338,7 @@ def test_words_beside_a_reference_go_into_what_it_refers_to() -> None:
         ({"const": 5}, {"type": "integer", "enum": [5]}),
         ({"type": "STRING", "nullable": True}, {"type": ["string", "null"]}),
         ({"type": "integer", "exclusiveMinimum": 0}, {"type": "integer", "minimum": 1}),
+        ({"type": ["integer", "null"], "exclusiveMaximum": 9}, {"type": ["integer", "null"], "maximum": 8}),
         ({"type": "number", "exclusiveMaximum": 2.5}, {"type": "number", "maximum": 2.5}),
         ({"type": "string", "format": "email"}, {"type": "string", "description": "Format: email"}),
         ({"type": "integer", "format": "int64"}, {"type": "integer"}),

@@ -110,6 +110,15 @@ def test_a_last_event_needs_no_blank_line() -> None:
     assert decoded([b"data: [DONE]\n"]) == [sse.Event(b"[DONE]")]
 
 
+def test_a_line_end_cut_in_two_keeps_no_client_waiting() -> None:
+    cutter = sse.Cutter()
+    assert cutter.feed(b"data: a\r\n\r") == b"data: a\r\n\r"
+    assert cutter.feed(b"\n") == b"\n"
+    assert cutter.feed(b"data: b\r\n\r") == b"data: b\r\n\r"
+    assert cutter.feed(b"\ndata: c\n\ndata") == b"\ndata: c\n\n"
+    assert sse.blocks(b"\n") == [b"\n"]
+
+
 def test_whole_events_go_on_while_a_tail_waits() -> None:
     cutter = sse.Cutter()
     assert cutter.feed(b"data: a\n\ndata: b\n\ndata: c\n") == b"data: a\n\ndata: b\n\n"

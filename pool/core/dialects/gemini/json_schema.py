@@ -118,7 +118,8 @@ class JsonSchema:
 
     def _bounds(self, schema: Schema, written: Schema) -> None:
         """Bounds that do not belong to what they bound: for whole numbers the next one, else the bound itself."""
-        step = 1 if written.get("type") == "integer" else 0
+        kinds = kinds_of(schema)
+        step = 1 if "integer" in kinds and "number" not in kinds else 0
         for theirs, ours, inward in (("exclusiveMinimum", "minimum", step), ("exclusiveMaximum", "maximum", -step)):
             bound = schema.get(theirs)
             if isinstance(bound, int | float) and not isinstance(bound, bool):
