@@ -1,5 +1,5 @@
 # Everything here makes .venv first. Give arguments to pytest as PYTEST_ARGS, another interpreter as PYTHON.
-.PHONY: help run demo test test-all lint lock bench static
+.PHONY: help run demo test test-all lint lock bench conformance static
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -26,6 +26,7 @@ help:
 	@echo "make test       the test suite; make test-all adds the slow ones"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      performance figures as one table"
+	@echo "make conformance  the codecs on recorded traffic, CORPUS=folder (default tests/wire)"
 	@echo "make lock       write requirements.txt and requirements-dev.txt anew"
 
 run: $(RUNTIME) static
@@ -46,6 +47,9 @@ lint: $(DEVELOPMENT)
 
 bench: $(RUNTIME)
 	@.venv/bin/python bench/run.py
+
+conformance: $(RUNTIME)
+	@.venv/bin/python -m conformance "$(CORPUS)"
 
 lock: $(DEVELOPMENT)
 	$(COMPILE) requirements.in -o requirements.txt
