@@ -122,6 +122,11 @@ def within(address: str, networks: tuple[str, ...]) -> bool:
     return any(ip in network for text in networks if (network := _network(text)) is not None)
 
 
+def is_network(text: str) -> bool:
+    """Is it an address or a network, as a client key's list may hold them?"""
+    return _network(text) is not None
+
+
 def _network(text: str) -> IPv4Network | IPv6Network | None:
     try:
         return ip_network(text.strip(), strict=False)

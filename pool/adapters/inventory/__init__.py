@@ -223,6 +223,11 @@ class Inventory:
         self.refresh()
         return client_id, token
 
+    def update_client(self, client_id: int, **fields: Any) -> None:
+        """Set limits, allowed models or addresses of a user key."""
+        self._database.write(pools.update_client, client_id, fields, self._clock())
+        self.refresh()
+
     def revoke_client(self, client_id: int) -> None:
         self._database.write(pools.revoke_client, client_id, self._clock())
         self.refresh()

@@ -122,6 +122,11 @@ def create_client(
     return client.id
 
 
+def update_client(session: Session, client_id: int, fields: dict[str, Any], now: float) -> None:
+    next_revision(session)
+    session.execute(update(tables.ClientKey).where(tables.ClientKey.id == client_id).values(**fields, updated_at=now))
+
+
 def revoke_client(session: Session, client_id: int, now: float) -> None:
     next_revision(session)
     client = tables.ClientKey

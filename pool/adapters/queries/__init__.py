@@ -26,7 +26,7 @@ from pool.adapters.queries.keys import (
     seats_of,
     some_keys,
 )
-from pool.adapters.queries.pools import ClientRow, PoolRow, client_row, client_rows, pool_row, pool_rows
+from pool.adapters.queries.pools import ClientRow, PoolRow, client_limits, client_row, client_rows, pool_row, pool_rows
 from pool.adapters.queries.sessions import (
     SessionRow,
     SignedIn,
@@ -107,6 +107,7 @@ __all__ = [
     "begin_session",
     "cap_counts",
     "capped_attempts",
+    "client_limits",
     "client_row",
     "client_rows",
     "client_spend",

@@ -9,6 +9,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, aliased
 
 from pool.adapters.tables import ClientKey, Key, Membership, Pool
+from pool.core.limits import LIMIT_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,15 @@ def client_rows(session: Session, size: int = 500) -> list[ClientRow]:
 def client_row(session: Session, client_id: int) -> ClientRow | None:
     row = session.execute(_clients().where(ClientKey.id == client_id)).first()
     return _client(row) if row else None
+
+
+def client_limits(session: Session, client_id: int) -> dict[str, Any] | None:
+    """What a user key is held to: its limits by name, and the models and addresses it is good for."""
+    names = (*LIMIT_NAMES, "allowed_models", "allowed_ips")
+    row = session.execute(
+        select(*(getattr(ClientKey, name) for name in names)).where(ClientKey.id == client_id)
+    ).first()
+    return dict(zip(names, row, strict=True)) if row else None
 
 
 _NEWEST = (ClientKey.revoked_at.is_not(None), ClientKey.id.desc())

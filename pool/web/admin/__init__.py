@@ -30,6 +30,7 @@ from pool.web.admin import (  # noqa: E402, F401 — they add the views
     dashboard,
     imports,
     keys,
+    limits,
     old_paths,
     pools,
     selection,

@@ -41,7 +41,7 @@ def create_client() -> Response:
     expires_at, form = now() + life_s if life_s else None, once.sent()
     try:
         client_id, token = keypool().inventory.create_client(
-            name, pool_id, form=once.named(MADE, form), expires_at=expires_at
+            name, pool_id, form=once.named(MADE, form), expires_at=expires_at, rpm_limit=_usual_rpm()
         )
     except NameTaken:
         errors = {"name": _("There is a user key of this name.")}
@@ -95,6 +95,16 @@ def _context(name: str, pool_id: int, errors: dict[str, str]) -> dict[str, Any]:
         "errors": errors,
         "at": at,
     }
+
+
+def _usual_rpm() -> int | None:
+    """The settings' limit of new user keys, reckoned to a minute; None where there is none."""
+    settings = keypool().preferences.current
+    return (
+        max(1, round(settings.rate_limit_requests * 60 / settings.rate_limit_window))
+        if settings.rate_limit_requests
+        else None
+    )
 
 
 def _errors(name: str, pool_id: int) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 from tests.house import House
@@ -134,6 +135,40 @@ def imports_what_is_ticked(p: Pressed) -> None:
     p.says("2 keys imported")
 
 
+_numbers = itertools.count(700)
+
+
+def another_rpm(form: Form, house: House) -> dict[str, str]:
+    return {"rpm_limit": str(next(_numbers))}
+
+
+def another_line(form: Form, house: House) -> dict[str, str]:
+    return {"limits": f"gemini-2.5-pro rpm={next(_numbers)}"}
+
+
+def limits_a_client(p: Pressed) -> None:
+    client_id = p.args["client_id"]
+    p.changes(("client_keys", client_id))
+    p.tells_the_trail("client.limits", f"client {client_id}")
+    assert p.after["client_keys", client_id]["rpm_limit"] == int(p.filled["rpm_limit"])
+    assert p.path == "/clients"
+
+
+def limits_a_pool(p: Pressed) -> None:
+    pool_id = p.args["pool_id"]
+    p.changes(("pools", pool_id))
+    p.tells_the_trail("pool.limits", f"pool {pool_id}")
+    assert p.house.keypool.catalogue.pools[pool_id].limits == {"budget_usd_day": 900.5}
+    p.house.keypool.inventory.update_pool(pool_id, limits=None)  # others ask through it
+
+
+def limits_a_key(p: Pressed) -> None:
+    key = p.house.keypool.catalogue.keys[p.args["key_id"]]
+    p.changes(("keys", key.id))
+    p.tells_the_trail("key.limits", f"key {key.public_id}")
+    assert p.filled["limits"] == f"gemini-2.5-pro rpm={key.limits['gemini-2.5-pro']['rpm']}"
+
+
 def tells_where_a_request_would_go(p: Pressed) -> None:
     p.changes_nothing()
     assert p.path == f"/pools/{p.args['pool_id']}?model=gemini-2.5-flash&strategy="
@@ -176,6 +211,21 @@ ENTRIES: Entries = {
         "admin.clients, admin.create_client, admin.made_client",
         "POST admin.create_client in #new-client",
         Entry(creates_a_client, a_new_client, mistake={"name": "for good"}),
+    ),
+    **on(
+        "admin.client_limits, admin.set_client_limits",
+        "POST admin.set_client_limits in #limits",
+        Entry(limits_a_client, another_rpm, mistake={"rpm_limit": "many"}),
+    ),
+    **on(
+        "admin.pool_limits, admin.set_pool_limits",
+        "POST admin.set_pool_limits in #limits",
+        Entry(limits_a_pool, {"budget_usd_day": "900.5"}, mistake={"budget_usd_day": "much"}),
+    ),
+    **on(
+        "admin.key_limits, admin.set_key_limits",
+        "POST admin.set_key_limits in #limits",
+        Entry(limits_a_key, another_line, mistake={"limits": "fast"}),
     ),
     **on("admin.ask_revoke", "POST admin.revoke_client", Entry(revokes_a_client)),
     **on(
