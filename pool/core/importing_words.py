@@ -24,6 +24,12 @@ SHORTEST, LONGEST = 20, 500
 UNKNOWN = "unknown"
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
+_SHAPED = ("AIza", "AQ.", "sk-")
+_OF_KEYS = re.compile(r"[A-Za-z0-9._-]+")
+_OF_TOKENS = re.compile(r"[A-Za-z0-9._~+/=:-]+")
+"""What keys of those shapes are made of, and what a stranger's that looks like one may be: of anything else no key is
+made, but a piece of a page or a program is."""
+
 _PROVIDERS = {
     "gemini": "gemini",
     "google": "gemini",
@@ -98,7 +104,7 @@ def impossible(secret: str) -> str:
         return NO_KEY
     if secret.startswith(_NEVER):
         return next(why for beginning, why in NOT_A_KEY.items() if secret.startswith(beginning))
-    if not _PRINTABLE.fullmatch(secret):
+    if not (_OF_TOKENS if secret.startswith(_SHAPED) else _PRINTABLE).fullmatch(secret):
         return "characters"
     if len(secret) < SHORTEST:
         return "short"
@@ -107,14 +113,15 @@ def impossible(secret: str) -> str:
 
 def guess(secret: str) -> tuple[str, str]:
     """Whose key this is by its shape, and a warning where something about the shape is unfamiliar."""
+    odd = "" if _OF_KEYS.fullmatch(secret) else "odd"
     if secret.startswith("AIza"):
-        return "gemini", "" if len(secret) == 39 else "length"
+        return "gemini", odd if len(secret) == 39 else "length"
     if secret.startswith("AQ."):
-        return "gemini", ""
+        return "gemini", odd
     if secret.startswith(_OTHERS):
         return UNKNOWN, "other_provider"
     if _OWN_USER_KEY.fullmatch(secret):
         return "openai", "maybe_own_key"
     if secret.startswith("sk-"):
-        return "openai", ""
+        return "openai", odd
     return UNKNOWN, "shape"

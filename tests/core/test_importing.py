@@ -115,6 +115,16 @@ def test_the_provider_is_guessed_by_the_shape(secret, provider, kind):
     assert (row.secret, row.provider, row.kind) == (secret, provider, kind)
 
 
+@pytest.mark.parametrize("secret", ["sk-" + "a1B2" * 12 + "/+", AQ + "=", A[:-1] + "~"])
+def test_a_character_that_such_a_key_rarely_has_is_warned_of(secret):
+    row = one(secret)
+    assert (row.kind, row.problem, row.usable) == ("unsure", "odd", True)
+
+
+def test_a_key_of_unknown_shape_may_hold_any_character_a_header_can():
+    assert one(ODD + "!$").problem == "shape"
+
+
 def test_a_variable_names_the_provider_of_a_key_of_unknown_shape():
     assert one(f"OPENAI_API_KEY={ODD}").provider == "openai"
 
@@ -129,6 +139,9 @@ def test_a_variable_names_the_provider_of_a_key_of_unknown_shape():
         ("sk-short", "short"),
         ("ключ" + A, "characters"),
         (A + "\x07", "characters"),
+        (S + "<script>alert(1)</script>", "characters"),
+        (A[:-2] + '"x', "characters"),
+        (AQ + "&amp", "characters"),
         ("x1" * 300, "long"),
         ("nothing to see here", "no_key"),
     ],
