@@ -10,8 +10,8 @@ from gevent.pool import Group
 
 from pool.adapters.redis import RedisState
 from pool.adapters.redis.session import Op
-from pool.core.state import Bound, Change, Count, Refused, Taken, Word
-from tests.adapters.redis_kit import DAY, QUICK, SPEECHLESS, admit, back, cap, eventually, held, now_at_most
+from pool.core.state import MADE, Bound, Change, Count, Refused, Taken, Word
+from tests.adapters.redis_kit import CALM, DAY, QUICK, SPEECHLESS, admit, back, cap, eventually, held, now_at_most
 
 
 def test_workers_count_together_and_never_overshoot(workers):
@@ -262,6 +262,23 @@ def test_words_told_before_a_worker_began_are_heard_as_far_as_they_hold(workers)
     late.start()
     eventually(lambda: len(heard) >= 3, within_s=1)
     assert heard == [Word(1, "quota_day", soon, "other"), Word(1, "", 0.0, "m"), Word(3, "", 0.0, None)]
+
+
+def test_of_objects_a_worker_that_began_hears_the_last_word(workers):
+    soon = time.time() + 60
+    teller = workers()
+    kept, moved, gone = "5 gemini files/kept", "5 gemini files/moved", "5 gemini files/gone"
+    for word in (
+        Word(1, MADE, soon, kept), Word(1, MADE, soon, moved), Word(2, MADE, soon, moved), Word(1, MADE, soon, gone),
+        Word(2, MADE, soon, gone), Word(2, MADE, 0.0, gone), Word(1, "", 0.0, None),
+    ):  # fmt: skip
+        teller.announce(word)
+    held(teller, "any")
+    objects, late = {}, RedisState(workers.url, prefix=workers.prefix, patience=CALM)
+    workers.states.append(late)
+    late.listen(lambda word: word.reason == MADE and objects.update({word.model: (word.key_id, word.until)}))
+    late.start()
+    eventually(lambda: objects == {kept: (1, soon), moved: (2, soon), gone: (2, 0.0)}, within_s=1)
 
 
 def test_words_told_while_the_subscription_was_down_are_heard_after(suffering, redis_server):

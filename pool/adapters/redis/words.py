@@ -9,7 +9,7 @@ from operator import attrgetter
 import orjson
 from redis.connection import Connection
 
-from pool.core.state import Word
+from pool.core.state import MADE, Word
 
 MOST_WORDS = 50_000
 """How many words are kept, about; 8 MB of them."""
@@ -128,16 +128,17 @@ def _entry(entry_id: bytes, fields: list[bytes]) -> Entry:
 
 def _in_force(entries: Iterable[Entry], now: float) -> list[Entry]:
     """What a worker that just began must hear: what still holds, and releases its database may not have had."""
-    by_key: dict[int, dict[str | None, list[Entry]]] = {}
+    by_subject: dict[int | str, dict[str | None, list[Entry]]] = {}
     for entry in entries:
         word = entry.news
         if not isinstance(word, Word):
             continue
-        known = by_key.setdefault(word.key_id, {})
+        # An object is one thing whichever key made it, and no release of a key ends it.
+        known = by_subject.setdefault(MADE if word.reason == MADE else word.key_id, {})
         if word.until == 0:
             for ended in list(known) if word.model is None else [word.model]:
                 known.pop(ended, None)
         if word.until > now or (word.until == 0 and entry.told_at > now - RECENT_S):
             known.setdefault(word.model, []).append(entry)
-    in_force = (entry for known in by_key.values() for each in known.values() for entry in each)
+    in_force = (entry for known in by_subject.values() for each in known.values() for entry in each)
     return sorted(in_force, key=attrgetter("id"))
