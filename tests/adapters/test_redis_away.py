@@ -3,6 +3,7 @@
 import socket
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import gevent
 import pytest
@@ -194,6 +195,13 @@ def test_something_that_is_no_redis_is_as_good_as_away(says):
         assert state.degraded
         state.close()
         server.kill()
+
+
+def test_an_idle_worker_notices_at_once_that_redis_has_gone(suffering, redis_server):
+    state = suffering(patience=replace(QUICK, beat_s=60.0, lease_s=60.0))
+    gevent.sleep(0.1)
+    redis_server.kill()
+    eventually(lambda: state.degraded, within_s=1)
 
 
 def test_a_worker_that_began_without_redis_joins_it_later(suffering, redis_server):

@@ -270,6 +270,8 @@ class Membership:
             try:
                 self._listen_on(connect(self._options))
             except STRANGE:
+                if self.session is not None:
+                    self._nudge.set()  # a sign of life is due now: an idle worker has nothing else to notice it by
                 self._leaving.wait(min(1.0, self._patience.retry_s))
                 self._joined.wait(self._patience.retry_s)
 
