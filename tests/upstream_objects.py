@@ -14,7 +14,7 @@ KINDS = {"files": "file", "batches": "batch", "responses": "response", "vector_s
 
 
 class ObjectStore:
-    """OpenAI's objects below /v1, Google's files and caches below /v1beta. `made` tells which key made which."""
+    """OpenAI's objects below /v1, Google's files and caches below either version. `made` tells which key made which."""
 
     def __init__(self) -> None:
         self.made: dict[str, str] = {}
@@ -24,13 +24,13 @@ class ObjectStore:
     def __call__(self, request: Request) -> Action | None:
         if request.route.startswith("/upload/"):
             return self._upload(request)
+        google = re.fullmatch(r"/v1(?:beta)?/(files|cachedContents|batches)(?:/([^/:]+))?(:.*)?", request.route)
+        if google and "authorization" not in request.headers:
+            return self._google(request, *google.groups())
         if found := re.fullmatch(r"/v1/([a-z_]+)(?:/([^/]+))?(/.*)?", request.route):
             return self._openai(request, *found.groups()) if found[1] in PREFIXES else None
-        if found := re.fullmatch(r"/v1beta/(files|cachedContents|batches)(?:/([^/:]+))?(:.*)?", request.route):
-            return self._google(request, *found.groups())
         if found := re.fullmatch(r"/v1beta/(models/[^/]+/operations/[^/]+)", request.route):
-            name = found[1]
-            return self._theirs(request, name) or answer(200, {"name": name, "done": True})
+            return self._theirs(request, found[1]) or answer(200, self._film(found[1]))
         if re.search(r":(generateContent|predictLongRunning)$", request.route):
             return self._generate(request)
         return None
@@ -118,11 +118,19 @@ class ObjectStore:
 
     def _google_described(self, name: str) -> dict[str, Any]:
         uri = f"https://generativelanguage.googleapis.com/v1beta/{name}"
-        return {"name": name, "uri": uri, "expirationTime": "2099-01-02T03:04:05.123456789Z"}
+        expires = "2099-01-02T03:04:05.123456789Z"
+        return {"name": name, "uri": uri, "mimeType": "text/plain", "expirationTime": expires, "state": "ACTIVE"}
 
     def _keep(self, request: Request, name: str) -> dict[str, Any]:
         self.made[name] = request.key or ""
         return self._google_described(name)
+
+    def _film(self, operation: str) -> dict[str, Any]:
+        """An operation at its end leads to a file of the same key."""
+        name = f"files/film{operation.rpartition('/')[2]}"
+        self.made[name] = self.made[operation]
+        sample = {"video": {"uri": f"https://generativelanguage.googleapis.com/v1beta/{name}:download?alt=media"}}
+        return {"name": operation, "done": True, "response": {"generateVideoResponse": {"generatedSamples": [sample]}}}
 
     def _theirs(self, request: Request, name: str) -> Action | None:
         if self.made.get(name) == request.key:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
-
-import gevent
 
 from pool.core.calls import GEMINI
 from pool.core.dialects import render_stream_fault
@@ -19,8 +18,11 @@ _INLINE = ("application/json", "text/event-stream", "image/", "audio/", "video/"
 _EVENTS = ("text/event-stream", "application/json")
 
 
-class CutShort(gevent.GreenletExit):
-    """Ends a response in the middle. A GreenletExit, which the server swallows silently."""
+class CutShort(OSError):
+    """Ends a response in the middle, and its connection with it: to the server it looks as if the client had left."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EPIPE, "the answer broke off")
 
 
 def send(
