@@ -22,10 +22,11 @@ log = logging.getLogger(__name__)
 
 TRUSTED, MINE_TO_REFILL, BEING_REFILLED = 1, 2, 3
 
-STRANGE = (*AWAY, TypeError, ValueError, IndexError, KeyError)
+STRANGE = (*AWAY, TypeError, ValueError, IndexError, KeyError, AttributeError)
 """What talking to something that is no Redis ends in, too."""
 
 REFILL_POLL_S = 0.1
+MOST_REFILL_S = 60.0
 BLOCK_S = 1.0
 START_S = 2.0
 CLOSE_S = 2.0
@@ -101,13 +102,12 @@ class Membership:
         self._listening: Connection | None = None
         self._nudge = Event()
         self._leaving = Event()
-        self._keeper = self._listener = gevent.Greenlet()
+        self._greenlets: list[gevent.Greenlet] = []
         self._tried = Event()
         self._joined = Event()
 
     def start(self) -> None:
-        self._listener = gevent.spawn(self._listen)
-        self._keeper = gevent.spawn(self._keep)
+        self._greenlets = [gevent.spawn(self._always, doing) for doing in (self._keep, self._listen)]
         self._tried.wait(START_S)
 
     def close(self) -> None:
@@ -119,7 +119,13 @@ class Membership:
         # Not killed: redis-py leaves a socket open whose connecting is interrupted.
         self._nudge.set()
         self._joined.set()
-        gevent.joinall([self._keeper, self._listener], timeout=CLOSE_S)
+        gevent.joinall(self._greenlets, timeout=CLOSE_S)
+
+    def _always(self, doing: Callable[[], None]) -> None:
+        """Do what must not end while the worker lives. What it dies of, gevent prints."""
+        while not self._leaving.is_set():
+            gevent.spawn(doing).join()
+            self._leaving.wait(min(1.0, self._patience.retry_s))
 
     def catch_up(self) -> bool:
         try:
@@ -136,8 +142,6 @@ class Membership:
 
     def _keep(self) -> None:
         while not self._leaving.is_set():
-            if self._listener.dead:
-                self._listener = gevent.spawn(self._listen)
             wait_s = self._beat() if self.session is not None else self._join()
             if self.session is not None or wait_s >= self._patience.retry_s:
                 self._tried.set()
@@ -246,11 +250,12 @@ class Membership:
             gevent.sleep(REFILL_POLL_S)
         if self._on_empty is not None:
             filling = gevent.spawn(self._on_empty)
-            while not filling.ready():
+            until = time.monotonic() + MOST_REFILL_S
+            while not filling.ready() and time.monotonic() < until:
                 filling.join(self._patience.lease_s / 4)
                 self._gather(connection, fence)
             if not filling.successful():
-                log.error("Redis has no counts, and they could not be restored", exc_info=filling.exc_info)
+                log.error("Redis has no counts, and they could not be restored: %r", filling.exception)
                 return False
         push(connection, fence, self._member.stored())
         return call(connection, fence, Op("trust", (run,))) == 1

@@ -99,14 +99,13 @@ class Session:
         self._something = Event()
         self._batch = 0
         self._under_way: list[Op] = []
+        self._answered: list[Op] = []
 
     def start(self, first: Sequence[Op]) -> None:
         """`first` goes before anything else."""
         self._queue.extendleft(reversed(first))
         self._something.set()
-        talking = gevent.spawn(self._talk)
-        # Whatever it dies of, nobody may wait for ever.
-        talking.link_exception(lambda dead: self.end(f"{dead.exception!r}", unsure=self._under_way))
+        gevent.spawn(self._talk).link_exception(self._fell_silent)
 
     def ask(self, op: Op) -> None:
         self._queue.append(op)
@@ -133,9 +132,12 @@ class Session:
             self._connection.disconnect()
             self._ended(why)
             self._host.lost([(slot, self._batch, op) for slot, op in enumerate(unsure)], rest)
-        for op in (*unsure, *rest):
-            if op.waiting is not None:
-                op.waiting.set(None)
+        _release([*unsure, *rest])
+
+    def _fell_silent(self, talking: gevent.Greenlet) -> None:
+        """Whatever the talking died of, nobody may wait for ever."""
+        self.end(repr(talking.exception), unsure=self._under_way)
+        _release(self._answered)
 
     def _talk(self) -> None:
         while self.open:
@@ -149,7 +151,7 @@ class Session:
             except AWAY as error:
                 self.end(str(error) or type(error).__name__, unsure=batch)
                 return
-            self._under_way = []
+            self._under_way, self._answered = [], batch
             self._hand_out(batch, answers)
 
     def _next_batch(self) -> list[Op]:
@@ -208,6 +210,13 @@ class Session:
                     why = f"no Redis answers {op.name} so"
         if refused:
             self.end(why, undone=refused)
+
+
+def _release(ops: Iterable[Op]) -> None:
+    """Nobody will answer those who still wait."""
+    for op in ops:
+        if op.waiting is not None and not op.waiting.ready():
+            op.waiting.set(None)
 
 
 def _packed(command: tuple[Any, ...]) -> bytes:
