@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from . import pins
 from .core.calls import NO_USAGE, Ask, Call, Codec, Pin, Usage
 from .core.catalogue import LIMITED, Pool
 from .core.dialects import ConversionSettings, codec_for
+from .core.dialects.cutting import parts_of
 from .core.dialects.settings import Resolver
 from .core.exhaustion import in_a_storm, no_keys, nothing_left
 from .core.faults import Fault
@@ -24,6 +26,8 @@ from .settings import Settings
 if TYPE_CHECKING:
     from .relay import Caller, Relay
 
+log = logging.getLogger(__name__)
+
 Headers = tuple[tuple[str, str], ...]
 
 TIGHT = 0.02
@@ -36,7 +40,8 @@ FOREVER = float("inf")
 class Plan:
     """How one provider is asked for one model: made once a request, before any key is used.
 
-    `native`: the answer goes back as it comes, whatever it is.
+    `native`: the answer goes back as it comes, whatever it is. `parts`: what the call is cut into, and how each part
+    is asked; none where it is asked as a whole.
     """
 
     provider: Provider
@@ -46,6 +51,7 @@ class Plan:
     url: str
     headers: Headers
     native: bool = False
+    parts: tuple[tuple[Call, Ask], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class Choosing:
         self._limited = 0
         self._room_at = FOREVER
         self._prompt_tokens: int | None = None
+        self._only: Plan | None = None
         self.tried = 0
         self.probe = False
 
@@ -137,9 +144,16 @@ class Choosing:
 
     def after_waiting(self) -> None:
         """Time went by: what was tried or had no room may serve now."""
-        self._pool = self._caller.pool
+        if self._only is None:
+            self._pool = self._caller.pool
         self._excluded.clear()
         self._limited, self._room_at = 0, FOREVER
+
+    def go_on(self, plan: Plan) -> None:
+        """A part of the call is answered: every key may take the next, but only of the provider that took this one."""
+        self._only = plan
+        self.tried = 0
+        self.after_waiting()
 
     @property
     def prompt_tokens(self) -> int:
@@ -168,6 +182,7 @@ class Choosing:
             raise no_keys({})
         route = self._route(candidates)
         plans = [plan for slug in route.providers if (plan := self._plan(candidates[slug], route.model))]
+        plans = [plan for plan in plans if self._only is None or plan is self._only]
         if not plans and not self._call.model:
             raise Fault(404, "not_found", "No provider of this pool has this route.", retryable=False)
         if not plans:
@@ -202,12 +217,14 @@ class Choosing:
         provider, codec = self._met(provider)
         if codec is None:
             return None
-        ask = codec.ask(call, model)
+        parts = [(part, codec.ask(part, model)) for part in parts_of(codec, call, model)]
+        ask = parts[0][1]
         native = call.native is not None and provider.dialect == call.dialect
         accept = ("Accept", "text/event-stream" if call.stream else "application/json")
         more = () if native else (accept,) if call.native is not None else (*call.headers, accept)
         headers = (*ask.headers, *more, ("User-Agent", self._relay.user_agent))
-        return Plan(provider, model, codec, ask, provider.url(ask), headers, native)
+        several = tuple(parts) if len(parts) > 1 else ()
+        return Plan(provider, model, codec, ask, provider.url(ask), headers, native, several)
 
     def _met(self, provider: Provider) -> tuple[Provider, Codec | None]:
         """A provider as this call meets it, and how the call travels there; None where it cannot."""
@@ -327,7 +344,7 @@ class Choosing:
     def _fall_back(self) -> bool:
         """One hop to the fallback pool, under the first pool's limits."""
         fallback = self._relay.catalogue.pools.get(self._pool.fallback_pool_id or 0)
-        if self._pool is not self._caller.pool or fallback is None or not fallback.enabled:
+        if self._only or self._pool is not self._caller.pool or fallback is None or not fallback.enabled:
             return False
         self._pool = fallback
         return True
@@ -362,5 +379,6 @@ def conversion(settings: Settings, fetch: Resolver | None = None) -> ConversionS
         thinking_budget=settings.thinking_budget,
         include_thoughts=settings.include_thoughts,
         resolve=fetch,
+        note=log.debug if log.isEnabledFor(logging.DEBUG) else None,
         fake_streams=settings.stream_mode == "fake",
     )

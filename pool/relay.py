@@ -30,8 +30,9 @@ from .core.records import AttemptRecord, RequestRecord
 from .core.rotation import Member, Rotation
 from .core.state import PoolState
 from .refusing import Refusing
+from .series import Series
 from .settings import Settings
-from .streaming import HEARTBEAT, Committed, Flow, Passed, draining, status_of
+from .streaming import HEARTBEAT, Committed, Flow, Passed, draining, status_of, stream_headers
 
 if TYPE_CHECKING:
     from .admission import Entry
@@ -181,6 +182,7 @@ class Run:
         self.caller = caller
         self.choosing = Choosing(relay, call, caller, self.settings)
         self.refusing = Refusing(self)
+        self.series = Series()
         self.began = relay.monotonic()
         self.transient = 0
         self.empties = 0
@@ -208,7 +210,7 @@ class Run:
             flow = Flow(self, loop, first)
             if isinstance(first, Committed) and first.headers:
                 return Answer(first.status, first.headers, flow, flow.close)
-            return Answer(200, _stream_headers(self.call), flow, flow.close)
+            return Answer(200, stream_headers(self.call), flow, flow.close)
         except Passed as passed:
             self.end(passed.status, "error", passed.fault.code)
             return Answer(passed.status, passed.headers, passed.body)
@@ -231,10 +233,11 @@ class Run:
             except UpstreamError as error:
                 result = failed(error, self.penalties)
                 self.last_fault = _unanswered(result)
-            if not isinstance(result, Outcome):
+            if isinstance(result, Outcome):
+                self._learn(attempt, result)
+            elif result is not None:
                 yield result
                 return
-            self._learn(attempt, result)
 
     # -- one attempt ----------------------------------------------------------------------------------------
 
@@ -321,12 +324,15 @@ class Run:
         first_byte_s = settings.first_byte_timeout_s * (1 if self.call.stream else 5)
         timeouts = Timeouts(settings.connect_timeout_s, first_byte_s, settings.idle_timeout_s)
         proxy_url = pick.key.proxy_url or plan.provider.proxy_url
-        return Target(plan.ask.method, plan.url, (*plan.headers, credential), plan.ask.body, timeouts, proxy_url)
+        ask = self.series.ask(plan)
+        return Target(ask.method, plan.url, (*plan.headers, credential), ask.body, timeouts, proxy_url)
 
-    def _plain(self, attempt: Attempt, exchange: Exchange) -> Reply | Outcome:
+    def _plain(self, attempt: Attempt, exchange: Exchange) -> Reply | Outcome | None:
+        """The answer; None where a part of it came, and the next is to be asked for."""
         body = exchange.read(MOST_ANSWER_BYTES)
+        call = self.series.call(attempt.pick.plan, self.call)
         try:
-            reply = attempt.pick.plan.codec.reply(self.call, dict(exchange.headers), body)
+            reply = attempt.pick.plan.codec.reply(call, dict(exchange.headers), body)
         except ValueError:
             return self._unreadable()
         if not reply.useful and self._may_try_elsewhere(attempt):
@@ -337,7 +343,7 @@ class Run:
             self._told(attempt, exchange, body)
             reply = as_it_came.as_it_came(reply, exchange)
         self.close_attempt("ok")
-        return reply
+        return self.series.added(self, attempt.pick.plan, reply)
 
     def _await_content(self, attempt: Attempt, exchange: Exchange) -> Generator[Any, None, Any]:
         """Hold events back until the first useful one: the commit point."""
@@ -446,6 +452,7 @@ class Run:
         self.ended = True
         self.close_attempt(outcome)
         record = self.record
+        record.usage = self.series.spent(record.usage)
         record.status = status
         record.outcome = outcome
         record.code = code
@@ -486,12 +493,3 @@ def _unanswered(outcome: Outcome) -> Fault:
     if outcome.kind == "timeout":
         return Fault(504, "upstream_timeout", "The upstream did not answer in time.", retry_after_s=1)
     return Fault(502, "upstream_error", "The upstream could not be reached or broke off.", retry_after_s=1)
-
-
-def _stream_headers(call: Call) -> list[tuple[str, str]]:
-    sse = call.dialect != GEMINI or ("alt", "sse") in call.query
-    return [
-        ("Content-Type", "text/event-stream; charset=utf-8" if sse else "application/json; charset=UTF-8"),
-        ("Cache-Control", "no-cache, no-transform"),
-        ("X-Accel-Buffering", "no"),
-    ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .core import sse
-from .core.calls import Reply, StreamReader
+from .core.calls import GEMINI, Call, Reply, StreamReader
 from .core.dialects import error_fields, upstream_fault
 from .core.faults import Draining, Fault, UpstreamError
 from .core.masking import redact_bytes
@@ -172,3 +172,12 @@ def draining() -> Fault:
 
 def _interrupted() -> Fault:
     return Fault(503, "upstream_stream_interrupted", "The upstream broke off; the answer above is not complete.")
+
+
+def stream_headers(call: Call) -> list[tuple[str, str]]:
+    sse = call.dialect != GEMINI or ("alt", "sse") in call.query
+    return [
+        ("Content-Type", "text/event-stream; charset=utf-8" if sse else "application/json; charset=UTF-8"),
+        ("Cache-Control", "no-cache, no-transform"),
+        ("X-Accel-Buffering", "no"),
+    ]

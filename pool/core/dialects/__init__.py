@@ -27,7 +27,6 @@ from pool.core.dialects.settings import DEFAULTS, ConversionSettings
 _PASSING: dict[tuple[str, str, str], Codec] = {
     **{(OPENAI, OPENAI, operation): OpenAiCodec(operation) for operation in (*PATHS, *openai.NATIVE)},
     **{(GEMINI, GEMINI, operation): GeminiCodec(operation) for operation in (*VERBS, *passthrough.NATIVE)},
-    (OPENAI, GEMINI, "embeddings"): EmbeddingsCodec(),
     (OPENAI, GEMINI, "speech"): SpeechCodec(),
 }
 
@@ -44,6 +43,8 @@ def codec_for(
         return streamed and plain and FakeStreamCodec(plain, streamed, provider_dialect)
     if (client_dialect, provider_dialect, operation) == (OPENAI, GEMINI, "chat"):
         return ChatCodec(settings)
+    if (client_dialect, provider_dialect, operation) == (OPENAI, GEMINI, "embeddings"):
+        return EmbeddingsCodec(settings)
     if (client_dialect, provider_dialect, operation) == (OPENAI, GEMINI, "responses"):
         chat = codec_for(OPENAI, GEMINI, "chat", settings)
         return chat and ResponsesCodec(chat)

@@ -18,7 +18,16 @@ EMBEDDINGS = frozenset(
 )
 
 
+MOST_CHARS = 300
+
+
 def sentence(payload: dict[str, Any], carried: frozenset[str]) -> str:
-    """For the log: names only, and "" where nothing was ignored. What is null asks for nothing."""
-    names = sorted(str(name) for name, value in payload.items() if name not in carried and value is not None)
-    return f"ignored, as Gemini has no such field: {', '.join(names)}"[:500] if names else ""
+    """For the log: names only, and "" where nothing was ignored. What is null asks for nothing.
+
+    A client writes the names: what is none is not written, as a log is read line by line.
+    """
+    ignored = [name for name, value in payload.items() if name not in carried and value is not None]
+    if not ignored:
+        return ""
+    names = ", ".join(sorted(name for name in ignored if name.isidentifier())) or "(no names)"
+    return f"ignored, as Gemini has no such field: {names}"[:MOST_CHARS]
