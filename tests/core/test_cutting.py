@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from pool.core.calls import GEMINI, OPENAI, Call, Usage
-from pool.core.dialects import codec_for
+from pool.core.dialects import ConversionSettings, codec_for
 from pool.core.dialects.cutting import joined, parts_of
 from pool.core.faults import Fault
 
@@ -114,6 +114,14 @@ def test_choices_asked_for_one_by_one_are_one_answer() -> None:
     assert (answer["usage"]["prompt_tokens"], answer["usage"]["total_tokens"]) == (10, 14)
     assert answer["usage"]["completion_tokens_details"] == {"reasoning_tokens": 0, "audio_tokens": 0}
     assert whole.useful
+
+
+def test_models_that_cannot_stream_are_cut_alike() -> None:
+    codec = codec_for(OPENAI, GEMINI, "chat", ConversionSettings(fake_streams=True))
+    payload = {"model": "gemini-3-pro-preview", "messages": [{"role": "user", "content": "x"}], "n": 2}
+    assert len(parts_of(codec, call_of("chat", payload), "gemini-3-pro-preview")) == 2
+    streamed = call_of("chat", payload | {"stream": True})
+    assert parts_of(codec, streamed, "gemini-3-pro-preview") == (streamed,)
 
 
 def test_what_needs_no_cutting_stays_the_call_it_was() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import orjson
 
 from pool.core import sse
 from pool.core.calls import GEMINI, Ask, Call, Codec, Reply, StreamReader, Usage
+from pool.core.dialects.cutting import joined, parts_of
 from pool.core.dialects.gemini.passthrough import is_array_stream
 from pool.core.dialects.passing import NOT_JSON, bare_failure
 
@@ -33,6 +35,12 @@ class FakeStreamCodec:
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
         inner = self._streamed.reader(call, {**headers, "content-type": "text/event-stream"})
         return _WholeReader(call, inner, self._provider_dialect)
+
+    def cut(self, call: Call, model: str) -> Sequence[Call]:
+        return (call,) if call.stream else parts_of(self._plain, call, model)
+
+    def joined(self, call: Call, replies: Sequence[Reply]) -> Reply:
+        return joined(self._plain, call, replies)
 
 
 def _whole(call: Call) -> Call:
