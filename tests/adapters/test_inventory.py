@@ -178,8 +178,7 @@ def test_what_was_said_beside_a_key_is_stored(inventory, database):
     assert (row["origin"], row["max_requests"]) == ("paste", 9)
     key = inventory._catalogue.keys[key_id]
     assert (key.project, key.max_requests, key.max_requests_window) == ("p", 9, "none")
-    (place,) = inventory._catalogue.rotations[1]["gemini"]._places.values()
-    assert place[0].members[place[1]].weight == 7
+    assert inventory._catalogue.rotations[1]["gemini"].member(key_id).weight == 7
 
 
 def _plain(row):
