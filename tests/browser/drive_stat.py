@@ -1,4 +1,4 @@
-"""Run by test_stat.py in a process of its own: opens an exhausted badge of /stat and watches the countdown."""
+"""Run by test_stat.py in a process of its own: opens an exhausted badge of /stat and watches the countdown end."""
 
 import json
 import sys
@@ -28,6 +28,16 @@ with sync_playwright() as playwright:
             "opened": badge.inner_text(),
             "counted": page.inner_text("[data-countdown]") != before,
         }
+        if script:
+            asked = []
+            page.on("request", lambda it, asked=asked: asked.append((it.url, it.headers.get("hx-request"))))
+            page.evaluate("document.querySelector('[data-countdown]').dateTime = new Date().toISOString()")
+            for _ in range(20):
+                page.wait_for_timeout(250)
+                if page.inner_text("[data-countdown]") > "0:00:00":
+                    break
+            page.wait_for_timeout(2_500)
+            told["with script"]["asked as the day ended"] = asked
         page.close()
     browser.close()
 print(json.dumps(told))

@@ -41,3 +41,4 @@ def test_a_click_on_an_exhausted_model_tells_why(tmp_path):
         assert "You exceeded your current quota." not in seen["badge"]
         assert "You exceeded your current quota." in seen["opened"]
     assert told["with script"]["counted"]
+    assert told["with script"]["asked as the day ended"] == [[f"{server.url}/stat", "true"]]
