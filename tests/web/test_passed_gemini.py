@@ -112,6 +112,21 @@ def test_a_large_upload_arrives_whole_and_byte_for_byte(store: ObjectStore, ann:
     assert ann.google("GET", f"/v1beta/{name}").json["name"] == name
 
 
+def test_googles_sdk_finds_its_files_below_v1_where_openais_are_too(
+    house: House, store: ObjectStore, ann: Person
+) -> None:
+    house.add_keys(OPENAI_KEYS[0])
+    name = uploaded(ann)
+    got = ann.google("GET", f"/v1/{name}")
+    assert got.json["name"] == name
+    assert house.upstream.requests[-1].route == f"/v1/{name}"
+    assert [file["name"] for file in ann.google("GET", "/v1/files").json["files"]] == [name]
+    cache = ann.google("POST", "/v1/cachedContents", {"model": "models/gemini-2.5-flash"}).json["name"]
+    assert ann.google("DELETE", f"/v1/{cache}").status_code == 200
+    assert ann.ask("GET", "/v1/files").json["object"] == "list"
+    assert ann.google("GET", "/v1beta/openai/files").json["object"] == "list"
+
+
 def test_files_of_one_client_stick_to_one_key_and_prompts_follow_them(
     store: ObjectStore, ann: Person, bob: Person
 ) -> None:

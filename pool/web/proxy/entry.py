@@ -27,7 +27,7 @@ from pool.web.access import Access, google_style, presented, without_credentials
 from . import provider as of_provider
 from .body import parse_object, read_body
 from .raw import Raw
-from .routes import Match, match
+from .routes import Match, googles_own, match
 from .sending import send
 from .watch import ClientGone, Watch
 
@@ -112,6 +112,8 @@ class Proxy:
         request_id = new_request_id()
         if found.provider:
             found = of_provider.resolved(found, environ["REQUEST_METHOD"], self._catalogue)
+        elif found.operation == "native" and google_style(environ):
+            found = googles_own(found)
         dialect = _dialect(found, environ)
         headers = [("X-Keypool-Request-Id", request_id), *_COMMON]
         if environ["REQUEST_METHOD"] == "OPTIONS":

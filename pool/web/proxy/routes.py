@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from pool.core.calls import ANTHROPIC, GEMINI, OPENAI
+from pool.core.native.gemini import COLLECTIONS
 from pool.core.providers import RESERVED_SLUGS
 
 GEMINI_VERBS = {
@@ -124,7 +125,7 @@ def _passed(path: str) -> Match | None:
         return _of_provider(path)
     for prefix in ("/v1/", "/v1beta/openai/"):
         if path.startswith(prefix):
-            return Match("native", OPENAI, path=path[len(prefix) - 1 :])
+            return Match("native", OPENAI, path=path[len(prefix) - 1 :], only_openai=prefix != "/v1/")
     if path == "/v1":
         return Match("unknown", OPENAI)
     if path.startswith(("/v1beta/", "/v1alpha/")):
@@ -133,6 +134,15 @@ def _passed(path: str) -> Match | None:
         # These begin before the version, which is a part of them.
         return Match("native", GEMINI, path=path, version="")
     return None
+
+
+def googles_own(found: Match) -> Match:
+    """The same path for a caller who presents itself Google's way: its SDK looks for files, caches and the like below
+    `/v1`, where OpenAI's files and batches are, too."""
+    theirs = found.operation == "native" and found.dialect == OPENAI and not found.only_openai
+    if theirs and found.path.split("/")[1] in COLLECTIONS:
+        return replace(found, dialect=GEMINI, version="v1")
+    return found
 
 
 def _native(dialect: str, path: str, version: str | None) -> Match:
