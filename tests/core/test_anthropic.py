@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pool.core import sse
 from pool.core.calls import ANTHROPIC, GEMINI, OPENAI, Call
-from pool.core.dialects import codec_for
+from pool.core.dialects import codec_for, render_fault
 from pool.core.dialects.anthropic.request import chat_payload
 from pool.core.dialects.anthropic.signatures import signature_block, signatures_of
 from pool.core.faults import Fault
@@ -190,6 +190,22 @@ def test_what_cannot_be_carried_is_refused_by_name(payload, param):
     with pytest.raises(Fault) as refused:
         chat(**payload)
     assert (refused.value.status, refused.value.param) == (400, param)
+
+
+@pytest.mark.parametrize(
+    ("thread", "code"),
+    [
+        ({"type": "create"}, "thread_unsupported_request"),
+        ({"type": "continue", "previous_message_id": "msg_1"}, "thread_not_found"),
+    ],
+)
+def test_nobody_keeps_a_thread_and_the_sdk_is_told_so(thread, code):
+    """Where it is told nothing, it sends only what is new, and the model forgets what was said before."""
+    with pytest.raises(Fault) as refused:
+        chat(thread=thread)
+    told = orjson.loads(render_fault(ANTHROPIC, refused.value)[2])
+    assert refused.value.status == 400
+    assert told["error"]["details"]["error_code"] == code
 
 
 anything = st.recursive(

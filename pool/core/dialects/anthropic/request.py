@@ -23,12 +23,15 @@ EFFORTS = ((2_048, "low"), (16_384, "medium"))
 _NEW_LIMIT = re.compile(r"(?:.*/)?(?:o\d|gpt-[5-9])")
 """Models of OpenAI's that refuse `max_tokens`; many of their imitators know nothing else."""
 
+UNTHREADED = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+
 _IGNORED = ("thinking", "redacted_thinking", "server_tool_use", "web_search_tool_result")
 """Blocks of an earlier answer that only their own model could use again."""
 
 
 def chat_payload(payload: Mapping[str, Any], model: str, provider_dialect: str) -> dict[str, Any]:
     """The chat request. Raises `Fault` 400 naming the field for content and tools that cannot be carried over."""
+    _check_thread(payload.get("thread"))
     chat: dict[str, Any] = {"model": model, "messages": _messages(payload)}
     for ours, theirs in (("temperature", "temperature"), ("top_p", "top_p"), ("stop_sequences", "stop")):
         if payload.get(ours) is not None:
@@ -42,6 +45,17 @@ def chat_payload(payload: Mapping[str, Any], model: str, provider_dialect: str) 
     _apply_thinking(payload, chat, provider_dialect)
     _apply_format(payload, chat)
     return chat
+
+
+def _check_thread(stated: Any) -> None:
+    """Nobody here keeps a conversation. In these words Anthropic's SDK understands that it has to, and asks again."""
+    if stated is None:
+        return
+    goes_on = isinstance(stated, dict) and stated.get("type") == "continue"
+    fault = refuse("Threads are not kept for this model: send the whole conversation as messages.", "thread")
+    told = {"error_code": "thread_not_found"} if goes_on else UNTHREADED
+    fault.details = {"details": told}
+    raise fault
 
 
 # -- messages ---------------------------------------------------------------------------------------------------
