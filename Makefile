@@ -1,5 +1,5 @@
 # Everything here makes .venv first. Give arguments to pytest as PYTEST_ARGS, another interpreter as PYTHON.
-.PHONY: help run demo test test-all lint lock bench conformance static
+.PHONY: help run demo test test-all clients lint lock bench conformance static
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -14,6 +14,11 @@ checksum = $(firstword $(shell cksum < $(1)))
 RUNTIME := .venv/runtime-$(call checksum,requirements.txt)
 DEVELOPMENT := .venv/development-$(call checksum,requirements.txt)-$(call checksum,requirements-dev.txt)
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input --quiet
+# Environments of their own for clients: gevent does not patch them, and instructor wants older SDKs than the others.
+CLIENTS := $(foreach name,clients instructor,.venv-$(name)/installed-$(call checksum,requirements-$(name).txt))
+NPM := $(shell command -v npm 2>/dev/null)
+NODE := tests/clients/node
+NODE_CLIENTS := $(if $(NPM),$(NODE)/node_modules/installed-$(call checksum,$(NODE)/package-lock.json))
 COMPILE := .venv/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock"
 
@@ -27,7 +32,8 @@ help:
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      performance figures as one table"
 	@echo "make conformance  the codecs on recorded traffic, CORPUS=folder (default tests/wire)"
-	@echo "make lock       write requirements.txt and requirements-dev.txt anew"
+	@echo "make clients    install the clients that test-all tries; it calls this itself"
+	@echo "make lock       write requirements*.txt and the clients' package-lock.json anew"
 
 run: $(RUNTIME) static
 	@exec .venv/bin/python -m gunicorn -c gunicorn.conf.py "app:create_app()"
@@ -38,8 +44,10 @@ demo: $(RUNTIME) static
 test: $(DEVELOPMENT) static
 	.venv/bin/python -m pytest -q -m "not slow" $(PYTEST_ARGS)
 
-test-all: $(DEVELOPMENT) static
+test-all: $(DEVELOPMENT) static clients
 	.venv/bin/python -m pytest -q $(PYTEST_ARGS)
+
+clients: $(CLIENTS) $(NODE_CLIENTS)
 
 lint: $(DEVELOPMENT)
 	.venv/bin/python -m ruff check
@@ -54,6 +62,9 @@ conformance: $(RUNTIME)
 lock: $(DEVELOPMENT)
 	$(COMPILE) requirements.in -o requirements.txt
 	$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	$(COMPILE) requirements-clients.in -o requirements-clients.txt
+	$(COMPILE) requirements-instructor.in -o requirements-instructor.txt
+	$(if $(NPM),npm update --prefix $(NODE) --silent --package-lock-only --omit-lockfile-registry-resolved)
 
 # Looks at what is there first, and asks the network only when it is missing or another version.
 static: $(RUNTIME)
@@ -78,3 +89,15 @@ $(DEVELOPMENT): $(RUNTIME)
 	@echo "Installing requirements-dev.txt"
 	@$(PIP) install --require-hashes -r requirements.txt -r requirements-dev.txt
 	@rm -f .venv/development-* && touch $@
+
+$(CLIENTS): | $(DEVELOPMENT)
+	@echo "Installing $(patsubst .venv-%/,requirements-%.txt,$(@D)/)"
+	@.venv/bin/python -m uv venv --quiet --clear --python .venv/bin/python $(@D)
+	@.venv/bin/python -m uv pip install --quiet --python $(@D)/bin/python --require-hashes \
+		-r $(patsubst .venv-%/,requirements-%.txt,$(@D)/)
+	@touch $@
+
+$(NODE_CLIENTS): $(NODE)/package.json
+	@echo "Installing $(NODE)/package-lock.json"
+	@npm ci --prefix $(NODE) --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
