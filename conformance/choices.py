@@ -11,7 +11,7 @@ from typing import Any
 
 from conformance.claims import MISSING, Difference, alike, look
 from conformance.meaning import FINISHES
-from pool.core.dialects.gemini.chunks import FILTERED
+from pool.core.dialects.gemini.ignored import CHAT
 from pool.core.dialects.gemini.signatures import SKIP_SIGNATURE
 from pool.core.dialects.gemini.thinking import BUDGETS, LEVELS, MIN_PRO_BUDGET
 from pool.core.faults import Fault
@@ -257,6 +257,19 @@ def _empty_text(pair: dict[str, Any], difference: Difference, made: Any) -> bool
     return _asks(pair) and empty and difference.path[:1] == ("contents",) and _ends(difference, "parts", "text")
 
 
+def _old_thoughts(pair: dict[str, Any], difference: Difference, made: Any) -> bool:
+    names = ("reasoning_content", "thinking_blocks", "reasoning", "reasoning_details")
+    thought = any(message.get(name) for message in _messages(pair) for name in names)
+    return _asks(pair) and thought and difference.path[:1] == ("contents",)
+
+
+def _own_field(pair: dict[str, Any], difference: Difference, made: Any) -> bool:
+    """Only what we do not say at all, and not in what the request asks in OpenAI's words."""
+    unknown = any(name not in CHAT for name in _input(pair))
+    said = difference.path[:1] in (("contents",), ("tools",), ("systemInstruction",))
+    return _asks(pair) and unknown and difference.found is MISSING and not said
+
+
 # -- answers -----------------------------------------------------------------------------------------------------
 
 KNOWN_MEMBERS = frozenset(
@@ -307,12 +320,12 @@ def _inputs(pair: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _finishes(pair: dict[str, Any], difference: Difference, made: Any) -> bool:
-    """A peer hands out a word of Google's, or takes a filter for an end."""
+    """A peer hands out a word of Google's, or reads an unusual one otherwise, or takes calls for an end."""
     if _asks(pair) or not _ends(difference, "finish_reason"):
         return False
-    reasons = {candidate.get("finishReason") for one in _inputs(pair) for candidate in one.get("candidates") or ()}
-    filtered = difference.found == "content_filter" and bool(reasons & FILTERED)
-    return difference.wanted not in FINISHES or filtered
+    native = {candidate.get("finishReason") for one in _inputs(pair) for candidate in one.get("candidates") or ()}
+    unusual = bool(native - {"STOP", "MAX_TOKENS", None})
+    return difference.wanted not in FINISHES or unusual or difference.found == "tool_calls"
 
 
 def _nothing_said(pair: dict[str, Any], difference: Difference, made: Any) -> bool:
@@ -329,7 +342,17 @@ def _other_chunk(pair: dict[str, Any], difference: Difference, made: Any) -> boo
 
 
 def _reasoning_name(pair: dict[str, Any], difference: Difference, made: Any) -> bool:
-    return not _asks(pair) and _within(difference, "reasoning", "thinking", "reasoning_details")
+    """The same thoughts under another name, or in a part of their own."""
+    if _asks(pair):
+        return False
+    same_words = isinstance(difference.found, str) and _texts(difference.wanted) == difference.found
+    return _within(difference, "reasoning", "thinking", "reasoning_details") or (
+        _within(difference, "reasoning_content") and same_words
+    )
+
+
+def _token_bytes(pair: dict[str, Any], difference: Difference, made: Any) -> bool:
+    return not _asks(pair) and _ends(difference, "bytes")
 
 
 RULES: dict[str, Rule] = {
@@ -360,5 +383,8 @@ RULES: dict[str, Rule] = {
     "nothing said is null": _nothing_said,
     OWN_CHUNKS: _other_chunk,
     "thoughts come in reasoning_content": _reasoning_name,
+    "the bytes of a token are told with it": _token_bytes,
     "a member of the peer's own, which OpenAI does not know": _own_member,
+    "thoughts of earlier turns are not sent back, only their signatures are": _old_thoughts,
+    "a field of a request that OpenAI does not know is ignored": _own_field,
 }

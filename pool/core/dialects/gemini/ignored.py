@@ -10,7 +10,7 @@ CHAT = frozenset(
         *("max_tokens", "max_completion_tokens", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs"),
         *("tools", "tool_choice", "functions", "function_call", "response_format", "modalities", "audio"),
         *("reasoning_effort", "reasoning", "web_search_options", "extra_body", "google", "safety_settings"),
-        *("safetySettings", "generationConfig", "generation_config"),
+        *("safetySettings", "generationConfig", "generation_config", "thinking", "image_config"),
     }
 )
 EMBEDDINGS = frozenset(

@@ -7,6 +7,7 @@ import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from pool.core.dialects.gemini.camel import camel_keys
 from pool.core.dialects.gemini.names import at_least
 from pool.core.dialects.refusals import refuse
 from pool.core.dialects.settings import Resolver
@@ -29,7 +30,8 @@ ENDINGS = {
 TYPES = {ending: kind for kind, endings in ENDINGS.items() for ending in endings.split()}
 """What a file's name says of its type. Not the standard library's: that one depends on the machine it runs on."""
 
-RESOLUTIONS = {"low": "MEDIA_RESOLUTION_LOW", "high": "MEDIA_RESOLUTION_HIGH"}
+RESOLUTIONS = {detail: f"MEDIA_RESOLUTION_{detail.upper()}" for detail in ("low", "medium", "high", "ultra_high")}
+"""OpenAI's `detail`, and the two between and beyond that only Google knows. Without one, Google decides."""
 
 GOOGLE_FILE = re.compile(r"https://generativelanguage\.googleapis\.com/v\w+/files/[\w-]+")
 GOOGLE_NAME = re.compile(r"files/[\w-]+")
@@ -126,7 +128,7 @@ def from_image(part: dict[str, Any], where: str, model: str, resolve: Resolver |
         raise refuse("image_url must be an object with a url.", f"{where}.image_url")
     mime_type = stated_type(image, "format", f"{where}.image_url")
     made = from_url(image.get("url"), f"{where}.image_url.url", resolve, mime_type)
-    detail = image.get("detail")
+    detail = image.get("detail") or part.get("detail")
     level = RESOLUTIONS.get(detail) if isinstance(detail, str) else None
     if level and at_least(model, 3):
         made["mediaResolution"] = {"level": level}
@@ -156,7 +158,13 @@ def from_holder(part: dict[str, Any], kind: str, where: str, resolve: Resolver |
     if not isinstance(holder, dict):
         return from_url(holder, f"{where}.{kind}.url", resolve)
     mime_type = stated_type(holder, "format", f"{where}.{kind}")
-    return from_url(holder.get("url"), f"{where}.{kind}.url", resolve, mime_type)
+    return clipped(from_url(holder.get("url"), f"{where}.{kind}.url", resolve, mime_type), holder)
+
+
+def clipped(part: dict[str, Any], holder: dict[str, Any]) -> dict[str, Any]:
+    """The part with the piece of a video that is meant, and its frames a second."""
+    clip = holder.get("video_metadata")
+    return part | {"videoMetadata": camel_keys(clip)} if isinstance(clip, dict) else part
 
 
 def from_file(part: dict[str, Any], where: str, resolve: Resolver | None) -> dict[str, Any]:
@@ -167,6 +175,10 @@ def from_file(part: dict[str, Any], where: str, resolve: Resolver | None) -> dic
     file, where = (part, where) if "file" not in part else (part["file"], f"{where}.file")
     if not isinstance(file, dict):
         raise refuse("file must be an object.", where)
+    return clipped(_from_file(file, where, resolve), file)
+
+
+def _from_file(file: dict[str, Any], where: str, resolve: Resolver | None) -> dict[str, Any]:
     mime_type = stated_type(file, "format", where) or stated_type(file, "mime_type", where)
     data, address = file.get("file_data"), file.get("file_id") or file.get("file_url")
     if isinstance(data, str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pool.core.dialects.gemini.camel import camel_case, camel_keys
 from pool.core.dialects.gemini.messages import Conversation
 from pool.core.dialects.gemini.names import bare_model, takes_instructions
 from pool.core.dialects.gemini.schema import as_gemini
@@ -83,6 +84,9 @@ def generation_config(payload: dict[str, Any], model: str, settings: ConversionS
         config["stopSequences"] = stops
     _apply_format(payload.get("response_format"), config, model)
     _apply_modalities(payload, config)
+    if isinstance(payload.get("image_config"), dict):
+        # How most gateways to Google ask for a picture's shape and size.
+        config["imageConfig"] = camel_keys(payload["image_config"])
     if thinking := thinking_config(payload, model, settings):
         config["thinkingConfig"] = thinking
     return config
@@ -173,13 +177,3 @@ def _apply_one(name: str, value: Any, body: dict[str, Any]) -> None:
     elif plain not in ("tasktype", "title", "thoughtsignature", "thought"):
         camel = camel_case(name)
         body.setdefault("generationConfig", {})[camel] = camel_keys(value) if plain.endswith("config") else value
-
-
-def camel_case(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(word[:1].upper() + word[1:] for word in rest)
-
-
-def camel_keys(value: Any) -> Any:
-    """One level is enough for what clients write in snake_case; schemas keep their own names."""
-    return {camel_case(name): inner for name, inner in value.items()} if isinstance(value, dict) else value

@@ -35,6 +35,8 @@ def _candidates(holder: dict[str, Any]) -> list[Any]:
         google.get("thought_signature"),
         holder.get("thought_signature"),
         others.get("thought_signature"),
+        *_list(others.get("thought_signatures")),
+        *(_dict(block).get("signature") for block in _list(holder.get("thinking_blocks"))),
         _in_id(holder.get("id")),
     ]
 
@@ -46,6 +48,10 @@ def plain_id(call_id: str) -> str:
 
 def _in_id(call_id: Any) -> str | None:
     return call_id.partition(IN_ID)[2] or None if isinstance(call_id, str) else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -38,6 +38,12 @@ def thinking_config(payload: dict[str, Any], model: str, settings: ConversionSet
     effort = _effort(payload)
     if effort is not None:
         return _by_effort(effort, model)
+    if (budget := _budget(payload)) is not None:
+        return (
+            {"thinkingBudget": _clamped(budget, model), "includeThoughts": True}
+            if budget
+            else _by_effort("none", model)
+        )
     return _by_settings(model, settings)
 
 
@@ -53,6 +59,17 @@ def _effort(payload: dict[str, Any]) -> str | None:
         effort = effort.get("effort")
     effort = effort.lower() if isinstance(effort, str) else None
     return effort if effort in BUDGETS else None
+
+
+def _budget(payload: dict[str, Any]) -> int | None:
+    """`thinking`, as Anthropic's API and the gateways after it write it: {type: enabled, budget_tokens} or disabled."""
+    thinking = payload.get("thinking")
+    if not isinstance(thinking, dict):
+        return None
+    if thinking.get("type") == "disabled":
+        return 0
+    budget = thinking.get("budget_tokens")
+    return budget if type(budget) is int and budget >= 0 else None
 
 
 def _by_effort(effort: str, model: str) -> dict[str, Any]:
