@@ -29,6 +29,7 @@ from pool.adapters.passwords import Passwords, weak
 from pool.adapters.preferences import Preferences
 from pool.adapters.prices import Prices
 from pool.adapters.recorder import Recorder
+from pool.adapters.redis import RedisState
 from pool.adapters.restoring import counts
 from pool.adapters.schema import NewerDatabase, upgrade
 from pool.adapters.spool import Spool
@@ -55,6 +56,7 @@ from pool.web.proxy.entry import Proxy
 
 ROOT = Path(__file__).parent
 DRAIN_S = 1.0
+CATCH_UP_S = 1.0
 
 log = logging.getLogger("keypool")
 
@@ -87,12 +89,16 @@ class Keypool:
 
     def start(self) -> None:
         """Begin what runs beside requests."""
+        if isinstance(self.state, RedisState):
+            self.state.start()
         self.chores.start()
         gevent.spawn(self.database.optimize)
 
     def stop(self) -> None:
         """Write down what is left and let go of everything."""
         self.chores.stop()
+        if isinstance(self.state, RedisState):
+            self.state.close()
         self.spool.close()
         self.recorder.tidy()
         self.upstream.close()
@@ -135,7 +141,7 @@ def _assemble(boot: Environment) -> Keypool:
         vault = open_vault(database, boot.instance, boot.encryption_secret)
     except WrongKey as error:
         raise BadStart(str(error)) from None
-    catalogue, state = Catalogue(), MemoryState()
+    catalogue = Catalogue()
     preferences = Preferences(database, Settings, settings_module.check)
     spool = Spool(boot.instance / "spool")
     inventory = Inventory(database, vault, catalogue, spool.write)
@@ -146,7 +152,15 @@ def _assemble(boot: Environment) -> Keypool:
     def settings() -> Settings:
         return preferences.current
 
+    def refill() -> None:
+        recorder.drain()
+        state.restore(database.read(counts, time.time(), settings().quota_reset))
+
+    state: PoolState = MemoryState()
+    if boot.redis_url:
+        state = RedisState(boot.redis_url, refill, instances=boot.workers)
     state.listen(catalogue.hear)
+    inventory.announce = state.announce
     affinity = Affinity(state.announce, spool.write, time.time)
     state.listen(affinity.hear)
     judge = Judge(catalogue, state.announce, spool.write)
@@ -185,6 +199,11 @@ def _assemble(boot: Environment) -> Keypool:
     preferences.on_change(_tell(boot))
     admission = Admission(state, settings, prices.of, time.time)
     access = Access(catalogue, settings, vault.digest, time.time)
+
+    def catch_up() -> None:
+        preferences.catch_up()
+        inventory.catch_up()
+
     keypool = Keypool(
         environment=boot,
         database=database,
@@ -205,7 +224,9 @@ def _assemble(boot: Environment) -> Keypool:
         spool=spool,
         recorder=recorder,
         recovery=recovery,
-        chores=_chores(database, spool, recorder, recovery, affinity, state, settings),
+        chores=_chores(
+            database, spool, recorder, recovery, affinity, state, settings, catch_up if boot.redis_url else None
+        ),
         began_at=time.time(),
     )
     _load(keypool)
@@ -257,6 +278,7 @@ def _chores(
     affinity: Affinity,
     state: PoolState,
     settings: Callable[[], Settings],
+    catch_up: Callable[[], object] | None,
 ) -> Chores:
     def keep() -> None:
         gevent.get_hub().threadpool.apply(spool.sync)
@@ -272,8 +294,10 @@ def _chores(
         database.write(queries.forget_stale, time.time())
 
     holder = secrets.token_hex(8)
+    beside = [Chore("what other workers changed", CATCH_UP_S, catch_up)] if catch_up else []
     return Chores(
         [
+            *beside,
             Chore("journal to disk", DRAIN_S, keep, at_end=True),
             Chore("journal into the database", DRAIN_S, recorder.drain, at_end=True),
             Chore("tidy the journal", 60.0, recorder.tidy),

@@ -26,10 +26,21 @@ class Preferences:
         self._make = make
         self._check = check
         self._listeners: list[Callable[[Any], None]] = []
+        self._known: dict[str, Any] = {}
         self.current = make({})
 
     def load(self) -> None:
-        self.current = self._make(self._database.read(_stored))
+        self._put(self._database.read(_stored))
+
+    def catch_up(self) -> None:
+        """Take over what another worker changed."""
+        stored = self._database.read(_stored)
+        if stored != self._known:
+            self._put(stored)
+
+    def _put(self, stored: dict[str, Any]) -> None:
+        self._known = stored
+        self.current = self._make(stored)
         for hear in self._listeners:
             hear(self.current)
 

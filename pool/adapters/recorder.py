@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +40,11 @@ class Recorder:
         self._prices = prices
 
     def drain(self) -> int:
-        """Everything written so far. Returns how many lines."""
+        """Everything written so far. Returns how many lines; 0 where another worker is at it."""
+        with _only_one(self._folder) as alone:
+            return self._drain() if alone else 0
+
+    def _drain(self) -> int:
         if self._prices is not None:
             self._prices.load()
         positions = self._database.read(_positions)
@@ -64,6 +71,19 @@ class Recorder:
             for name in done:
                 (self._folder / name).unlink(missing_ok=True)
             self._database.write(_forget, done)
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[bool]:
+    """Is nobody else draining this folder? Workers of one machine share it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".drain").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def _prune(session: Session, before: float, at_once: int) -> int:

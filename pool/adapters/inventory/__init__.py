@@ -18,6 +18,7 @@ from pool.core.heap import uncollected
 from pool.core.keys import FOREVER, Key
 from pool.core.records import release_line
 from pool.core.rotation import Member
+from pool.core.state import Word
 
 from . import keys, pools, reading
 from .keys import NewKey, Taken
@@ -48,6 +49,7 @@ class Inventory:
         self._remember = remember
         self._clock = clock
         self._listeners: list[Callable[[], None]] = []
+        self.announce: Callable[[Word], None] = catalogue.hear
         self._refreshing = RLock()
 
     def on_change(self, hear: Callable[[], None]) -> None:
@@ -67,6 +69,13 @@ class Inventory:
             self._refresh()
         for hear in self._listeners:
             hear()
+
+    def catch_up(self) -> bool:
+        """Take over what other workers changed, if they changed anything."""
+        if self._database.read(reading.revision) == self._catalogue.revision:
+            return False
+        self.refresh()
+        return True
 
     def _refresh(self) -> None:
         catalogue, now = self._catalogue, self._clock()
@@ -147,7 +156,7 @@ class Inventory:
             self._remember(release_line(key_id, None, self._clock()))
         self._database.write(keys.revive, list(key_ids))
         for key_id in key_ids:
-            self._catalogue.revive(key_id)
+            self.announce(Word(key_id, "", 0.0, None))
         self.refresh()
 
     def put_disabled(self, states: Mapping[int, keys.Disabled]) -> None:

@@ -50,8 +50,12 @@ def few(session: Session, vault: Vault) -> Few:
         credentials[holder.digest] = Credential(holder.pool_id, client)
         if holder.previous_digest and holder.overlap_until:
             credentials[holder.previous_digest] = Credential(holder.pool_id, client, holder.overlap_until)
-    revision = session.scalar(select(tables.Meta.number).where(tables.Meta.name == "revision")) or 0
-    return Few(_with_openai_layer(providers), pools, credentials, revision)
+    return Few(_with_openai_layer(providers), pools, credentials, revision(session))
+
+
+def revision(session: Session) -> int:
+    """Grows with every change of the inventory."""
+    return session.scalar(select(tables.Meta.number).where(tables.Meta.name == "revision")) or 0
 
 
 def _with_openai_layer(providers: dict[str, Provider]) -> dict[str, Provider]:
