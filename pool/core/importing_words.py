@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from . import lengths
+
 GOOD, UNSURE, TWICE, IMPOSSIBLE = KINDS = ("good", "unsure", "twice", "impossible")
 
 NO_KEY = "no_key"
@@ -75,7 +77,7 @@ class Row:
             elif name == "provider":
                 row.provider = _PROVIDERS.get(words.lower(), "")
             else:
-                setattr(row, name, words[: 2000 if name == "note" else 200])
+                setattr(row, name, words[: lengths.NOTE if name == "note" else lengths.LINE])
         return row
 
     @property

@@ -65,6 +65,7 @@ def draft_import() -> Response:
     """Keep the paste, sealed, until somebody says yes to its preview."""
     text, pool_id = _pasted(), request.form.get("pool", 0, type=row_id)
     unknown = request.form.get("unknown", "")
+    unknown = unknown if unknown in keypool().catalogue.providers else ""
     if pool_id not in keypool().catalogue.pools:
         return _form(text_error="", pool_error=_("Choose a pool."))
     if not aside(_holds_keys, text):
