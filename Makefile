@@ -42,10 +42,10 @@ demo: $(RUNTIME) static
 	@exec .venv/bin/python -m demo
 
 test: $(DEVELOPMENT) static
-	.venv/bin/python -m pytest -q -m "not slow" $(PYTEST_ARGS)
+	.venv/bin/python tools/run_tests.py -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(DEVELOPMENT) static clients
-	.venv/bin/python -m pytest -q $(PYTEST_ARGS)
+	.venv/bin/python tools/run_tests.py $(PYTEST_ARGS)
 
 clients: $(CLIENTS) $(NODE_CLIENTS)
 
