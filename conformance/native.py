@@ -25,7 +25,8 @@ def check(case: Case) -> list[str]:
     """The reasons where something is otherwise than recorded. Raises `Unmet` where there is none."""
     request = case.document.get("request") or {}
     response = case.document.get("response") or {}
-    call = native_call(str(request.get("path") or ""), request.get("body"), str(case.row.get("endpoint") or ""))
+    path = str(request.get("path") or "")
+    call = native_call(path, request.get("body"), "" if path else _endpoint(case, response))
     _asks(call, request)
     if int(response.get("status") or 200) >= 300:
         return kept(GEMINI, response)
@@ -37,6 +38,17 @@ def check(case: Case) -> list[str]:
         return _array(call, body)
     answers = body if isinstance(body, list) and call.operation == "generate" else [body]
     return [reason for answer in answers for reason in _plain(call, response, answer)]
+
+
+def _endpoint(case: Case, response: dict[str, Any]) -> str:
+    """What was called, where no path tells: as the index says, else by what came back."""
+    if case.row.get("endpoint"):
+        return str(case.row["endpoint"])
+    if isinstance(response.get("sse"), list):
+        return "streamGenerateContent"
+    body = response.get("body")
+    answered = isinstance(body, list) or (isinstance(body, dict) and body.keys() & {"candidates", "promptFeedback"})
+    return "generateContent" if answered else ""
 
 
 def _asks(call: Call, request: dict[str, Any]) -> None:

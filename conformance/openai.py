@@ -33,7 +33,7 @@ def check(case: Case) -> list[str]:
 
 
 def _call(case: Case, request: dict[str, Any]) -> Call:
-    path = str(request.get("path") or "/" + str(case.row.get("endpoint") or "chat/completions"))
+    path = str(request.get("path") or "/" + str(case.row.get("endpoint") or _endpoint(case)))
     where = path.partition("?")[0]
     operation = "raw"
     if where.endswith("/chat/completions"):
@@ -45,6 +45,13 @@ def _call(case: Case, request: dict[str, Any]) -> Call:
     method = str(request.get("method") or "POST")
     streams = "sse" in (case.document.get("response") or {})
     return chat_call(payload, operation, path=where.removeprefix("/v1"), method=method, stream=streams)
+
+
+def _endpoint(case: Case) -> str:
+    """What was called, where nothing tells but what came back."""
+    body = (case.document.get("response") or {}).get("body")
+    data = body.get("data") if isinstance(body, dict) else None
+    return "embeddings" if isinstance(data, list) and "embedding" in json.dumps(data[:1]) else "chat/completions"
 
 
 def _asks(call: Call, payload: dict[str, Any]) -> None:

@@ -41,6 +41,7 @@ class JsonSchema:
         self._root = root
         self._where = where
         self._nodes = 0
+        self._refers = any(True for _ in references_in(root))
         self._reached: dict[str, set[str]] = {}
 
     def write(self) -> Schema:
@@ -134,7 +135,7 @@ class JsonSchema:
         required = [
             name
             for name in required_of(schema, self._where)
-            if name in known and inside not in self._reach(schema["properties"][name])
+            if name in known and not (self._refers and inside in self._reach(schema["properties"][name]))
         ]
         if required:
             written["required"] = required
