@@ -99,9 +99,18 @@ def _count_outcomes(session: Session, requests: list[Costed]) -> None:
         times[hour, "request", *what, record.status, _word(record)] += 1
         for attempt in record.attempts:
             times[hour, "attempt", *what, attempt.status or 0, attempt.outcome] += 1
+        if _rescued(record):
+            first = record.attempts[0]
+            times[hour, "rescue", *what, first.status or 0, first.outcome] += 1
     keys = ("hour", "side", "pool_id", "model", "operation", "status", "word")
     rows = [{**dict(zip(keys, place, strict=True)), "times": number} for place, number in sorted(times.items())]
     upsert(session, tables.OutcomeHour, rows, keys, add=("times",))
+
+
+def _rescued(record: RequestRecord) -> bool:
+    """Did another key answer than the one that was asked first?"""
+    attempts = record.attempts
+    return record.outcome == "ok" and len(attempts) > 1 and attempts[0].key_id != attempts[-1].key_id
 
 
 def _word(record: RequestRecord) -> str:

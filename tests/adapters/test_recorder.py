@@ -86,6 +86,7 @@ def test_outcomes_are_counted_by_the_hour_for_clients_and_for_upstreams(recorder
                                              (200, "ok", 3)]  # fmt: skip
     assert outcomes(database, "attempt") == [(200, "ok", 3), (429, "quota_day", 2), (400, "rejected", 1),
                                              (0, "unreachable", 1)]  # fmt: skip
+    assert outcomes(database, "rescue") == [(429, "quota_day", 1)]
 
 
 def test_a_request_is_one_row_with_its_attempts_beneath(recorder, spool, database):

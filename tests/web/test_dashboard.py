@@ -34,6 +34,19 @@ def test_it_counts_requests_and_keys(house):
     assert "gemini-2.5-flash" in said
 
 
+def test_it_says_how_often_another_key_answered(house):
+    house.add_keys(*GEMINI_KEYS[:2])
+    house.chat()
+    house.records()
+    visitor = Visitor(house)
+    assert "Every answer of today came from the first key that was asked." in visitor.see("/dashboard").text
+    house.upstream.for_key(GEMINI_KEYS[1], gemini_error(429, retry_delay="5s"))
+    assert house.chat().status_code == 200
+    house.records()
+    said = visitor.see("/dashboard").text
+    assert "1 request of today was answered by another key after the first one failed." in said
+
+
 def test_recent_requests_page_back_without_script(house):
     house.add_keys(GEMINI_KEYS[0])
     for _ in range(25):

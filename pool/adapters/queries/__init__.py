@@ -71,6 +71,7 @@ from pool.adapters.queries.traffic import (
     cost_since,
     hours_since,
     recent_requests,
+    rescued_between,
     traffic_between,
     traffic_lately,
 )
@@ -140,6 +141,7 @@ __all__ = [
     "pool_rows",
     "pool_spend",
     "recent_requests",
+    "rescued_between",
     "seats_of",
     "session_rows",
     "set_password",

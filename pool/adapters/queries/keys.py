@@ -37,6 +37,7 @@ class KeyRow:
     errors: int
     last_used_at: float | None
     last_error: str
+    last_error_at: float | None
     origin: str
     created_at: float
     email: str
@@ -177,7 +178,7 @@ def _rows() -> Select[*tuple[Any, ...]]:
     return select(
         Key.id, Key.public_id, Provider.slug, Key.hint_prefix, Key.hint_suffix, Key.name, Key.note, Key.disabled_at,
         Key.disabled_until, Key.dead_at, Key.dead_reason, Key.requests, Key.successes, Key.errors, Key.last_used_at,
-        Key.last_error, Key.origin, Key.created_at, Key.email, Key.tokens,
+        Key.last_error, Key.last_error_at, Key.origin, Key.created_at, Key.email, Key.tokens,
         Key.checked_at, Key.cost_nano, Key.project, Key.tags,
     ).join(Provider)  # fmt: skip
 

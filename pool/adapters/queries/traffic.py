@@ -94,6 +94,13 @@ def _callers_own_by_hour(session: Session, since: int, until: int | None = None)
     return {at: int(times) for at, times in session.execute(query.group_by(hour.hour))}
 
 
+def rescued_between(session: Session, since: int, until: int) -> int:
+    """Requests that another key answered than the one asked first, in the hours of `traffic_between`."""
+    hour = OutcomeHour
+    times = select(func.coalesce(func.sum(hour.times), 0))
+    return int(session.scalar(times.where(hour.hour >= since, hour.hour < until, hour.side == "rescue")) or 0)
+
+
 def traffic_lately(session: Session, since: float) -> tuple[int, int]:
     """Requests that came in since a moment a minute ago or so, and their tokens: a walk along the index of the log."""
     tokens = func.coalesce(func.sum(Request.tokens_in + Request.tokens_out), 0)

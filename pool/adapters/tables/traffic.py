@@ -115,8 +115,9 @@ class TrafficHour(Tally, Model):
 class OutcomeHour(Model):
     """How requests and attempts ended in one hour: `times` of each status and word.
 
-    `side` is "request" (what the client was told: its error code, else its outcome) or "attempt" (what an upstream
-    answered: our verdict). The word of a success is "ok", and of nothing else; a status of 0 means no answer.
+    `side` is "request" (what the client was told: its error code, else its outcome), "attempt" (what an upstream
+    answered: our verdict) or "rescue" (once for a request that another key answered: how its first attempt ended). The
+    word of a success is "ok", and of nothing else; a status of 0 means no answer.
     """
 
     __tablename__ = "outcomes_hourly"

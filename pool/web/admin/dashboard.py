@@ -55,6 +55,7 @@ def _figures(at: float) -> dict[str, Any]:
         "today": read(queries.traffic_between, today, this_hour + 3600),
         "yesterday": read(queries.traffic_between, yesterday, today),
         "month_cost": read(queries.cost_since, int(month_began(at))),
+        "rescued": read(queries.rescued_between, today, this_hour + 3600),
         "day_began": today,
         "hours": _every_hour(this_hour),
     }
