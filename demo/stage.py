@@ -111,6 +111,7 @@ def _variables(port: int, upstream_url: str) -> dict[str, str]:
         "WEB_CONCURRENCY": "1",
         "KEYPOOL_INSTANCE": str(FOLDER),
         "ADMIN_PASSWORD": PASSWORD,
+        "LOGIN_NOTE": f"Demo password · 演示密码: {PASSWORD}",
         "GEMINI_UPSTREAM_URL": f"{upstream_url}/v1beta",
         "OPENAI_UPSTREAM_URL": f"{upstream_url}/v1",
     }

@@ -16,7 +16,7 @@ ALIASES = {"ADMIN_KEY": "ADMIN_PASSWORD", "GEMINI_API_KEYS": "API_KEYS"}
 KNOWN = (
     "HOST", "PORT", "ADMIN_PASSWORD", "SECRET_KEY", "KEY_ENCRYPTION_SECRET", "DATABASE_URL", "REDIS_URL",
     "WEB_CONCURRENCY", "API_KEYS", "OPENAI_API_KEYS", "PROXY_API_KEY", "GEMINI_UPSTREAM_URL", "OPENAI_UPSTREAM_URL",
-    "FORWARDED_ALLOW_IPS", "LOG_LEVEL", "KEYPOOL_INSTANCE",
+    "FORWARDED_ALLOW_IPS", "LOG_LEVEL", "KEYPOOL_INSTANCE", "LOGIN_NOTE",
 )  # fmt: skip
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -46,6 +46,7 @@ class Environment:
     openai_url: str | None = None
     forwarded_allow_ips: str = "127.0.0.1,::1"
     log_level: str | None = None
+    login_note: str = ""
 
 
 def read_environment(variables: Mapping[str, str], root: Path) -> Environment:
@@ -72,6 +73,7 @@ def read_environment(variables: Mapping[str, str], root: Path) -> Environment:
         openai_url=_url("OPENAI_UPSTREAM_URL", named.get("OPENAI_UPSTREAM_URL")),
         forwarded_allow_ips=named.get("FORWARDED_ALLOW_IPS") or "127.0.0.1,::1",
         log_level=_level(named.get("LOG_LEVEL")),
+        login_note=named.get("LOGIN_NOTE", ""),
     )
     _check(environment)
     return environment

@@ -127,6 +127,7 @@ def test_the_demo_plays_by_itself_and_ends_at_once(demo: Demo, real_upstream: Sc
     assert password
 
     with requests.Session() as browser:
+        assert password[1] in browser.get(f"{demo.url}/login", timeout=10).text
         browser.post(f"{demo.url}/login", {"password": password[1]}, headers={"Origin": demo.url}, timeout=10)
         dashboard = browser.get(f"{demo.url}/dashboard", timeout=10)
         assert dashboard.url.endswith("/dashboard")

@@ -128,7 +128,7 @@ def _guard() -> None:
 def form() -> Response:
     if signed_in():
         return _onward()
-    return make_response(render_template("login.html", error="", wait_s=0))
+    return make_response(_page())
 
 
 @login.post("/login")
@@ -186,7 +186,13 @@ def session_of(token: str) -> Admin | None:
 
 def _refused(error: str, status: int, wait_s: int = 0) -> Response:
     headers: dict[str, Any] = {"Retry-After": str(wait_s)} if wait_s else {}
-    return make_response(render_template("login.html", error=error, wait_s=wait_s), status, headers)
+    return make_response(_page(error, wait_s), status, headers)
+
+
+def _page(error: str = "", wait_s: int = 0) -> str:
+    environment = keypool().environment
+    note, fixed = environment.login_note, bool(environment.admin_password)
+    return render_template("login.html", error=error, wait_s=wait_s, note=note, fixed=fixed)
 
 
 def _onward() -> Response:

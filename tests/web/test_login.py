@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from pool.core.state import take
 from pool.web.guessing import network
-from tests.house import PASSWORD
+from tests.house import PASSWORD, open_house
 from tests.web.visitor import Page, Visitor, rows_of
 
 HOSTILE_NEXT = [
@@ -28,6 +28,18 @@ HOSTILE_NEXT = [
 
 def change(house, statement, **values):
     house.keypool.database.write(lambda session: session.execute(text(statement), values) and None)
+
+
+def test_the_form_says_what_this_is_and_where_the_password_came_from(instance_template, tmp_path):
+    for variables, said in (
+        ({}, "The first start printed the password."),
+        ({"ADMIN_PASSWORD": PASSWORD}, "ADMIN_PASSWORD in the environment says what the password is."),
+        ({"ADMIN_PASSWORD": PASSWORD, "LOGIN_NOTE": "Ask <Ann>."}, "Ask <Ann>."),
+    ):
+        with open_house(instance_template, tmp_path / "instance", **variables) as house:
+            page = Visitor(house, signed_in=False).see("/login").text
+            assert "One address in front of many upstream keys." in page
+            assert said in page
 
 
 def test_the_right_password_leads_on_to_the_page_that_was_asked_for(house):
