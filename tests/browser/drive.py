@@ -8,8 +8,8 @@ from playwright.sync_api import sync_playwright
 
 PAGES = (
     "/dashboard", "/keys", "/keys?state=cooling", "/keys/1/delete", "/pools", "/pools/new", "/pools/1",
-    "/pools/1/regenerate", "/pools/2/delete", "/keys/import", "/clients", "/clients/1/revoke", "/stat", "/settings",
-    "/account",
+    "/pools/2", "/pools/2/regenerate", "/pools/2/delete", "/keys?pool=2", "/keys/import", "/clients",
+    "/clients/2/revoke", "/stat", "/stat?pool=2", "/settings", "/account",
 )  # fmt: skip
 WIDTHS = (320, 360, 768, 1000, 1280, 1600)
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -85,6 +85,26 @@ def many(page, url, password):
     return told
 
 
+def name_at_length(page, url):
+    """Names without a place to break, as long as they may be: a pool's, what it is for, a user key's, a key's."""
+    for name in ("w" * 150, "p" * 36):
+        page.goto(f"{url}/pools/new")
+        page.fill("[name=name]", name)
+        page.fill("[name=description]", "d" * 150)
+        page.click("#new-pool .primary")
+        page.wait_for_selector("#auth")
+    page.goto(f"{url}/clients")
+    page.fill("[name=name]", "c" * 150)
+    page.select_option("[name=pool]", "2")
+    page.click("#new-client .primary")
+    page.wait_for_selector("[data-copy-source]")
+    page.goto(f"{url}/keys/import?pool=2")
+    page.fill("textarea", "AIzaLong0001" + "d" * 27 + "\t" + "n" * 120 + "\t" + "e" * 80 + "@example.com")
+    page.click("form#import button")
+    page.click("text=Import 1 key")
+    page.wait_for_selector("text=1 key imported")
+
+
 def looks_again(page, url):
     """How often the dashboard asked in a minute while it was looked at, and while it was hidden."""
     asked = []
@@ -111,7 +131,7 @@ def pressed_for(page, url, password):
     """Pages that only a press leads to, one after the other, as without htmx: whole ones. Their names."""
     page.route("**/htmx*", lambda route: route.fulfill(content_type="text/javascript", body=""))
     page.goto(f"{url}/pools/new")
-    page.fill("[name=name]", "research")
+    page.fill("[name=name]", "x" * 60)
     page.click("form#new-pool button")
     page.goto(f"{url}/pools/1")
     page.click("text=Show and copy")
@@ -169,6 +189,7 @@ def main(chromium, url, password, hostile):
         sign_in(page, url, password)
         told = many(page, url, password)
         told["asked"], told["asked hidden"] = looks_again(context.new_page(), url)
+        name_at_length(page, url)
         other = browser.new_context().new_page()
         watch(other, seen)
         sign_in(other, url, password)

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.house import PASSWORD
-from tests.server import Server
+from tests.server import CLIENT_KEY, Server
 from tests.upstream import ScriptedUpstream
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -23,6 +24,10 @@ def test_an_operators_first_minutes_in_a_browser(tmp_path):
     if chromium is None and not os.environ.get("CI"):
         pytest.skip("no Chromium on PATH")
     with ScriptedUpstream() as upstream, Server(tmp_path / "instance", upstream.url, ADMIN_PASSWORD=PASSWORD) as server:
+        # A stranger's word stands on the pages: as a model there is nothing it may not be called.
+        asked = {"model": "m" * 180, "messages": [{"role": "user", "content": "Hello"}]}
+        headers = {"Authorization": f"Bearer {CLIENT_KEY}"}
+        requests.post(f"{server.url}/v1/chat/completions", json=asked, headers=headers, timeout=10)
         drive = Path(__file__).with_name("drive.py")
         told = subprocess.run(
             [sys.executable, str(drive), str(chromium), server.url, PASSWORD, HOSTILE],

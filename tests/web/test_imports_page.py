@@ -97,6 +97,15 @@ def test_keys_of_unknown_shape_go_where_the_form_says(house):
     assert [key.provider for key in house.keypool.catalogue.keys.values()] == ["gemini"]
 
 
+def test_nothing_ticked_is_said_and_the_preview_stays(house):
+    visitor = Visitor(house)
+    page = Page(preview(visitor, GEMINI_KEYS[0]).text)
+    answer = visitor.press(page, "Import 1 key", take=[])
+    assert "No key is ticked, so none was imported." in answer.text
+    assert house.keypool.catalogue.keys == {}
+    assert "1 key imported" in visitor.press(Page(answer.text), "Import 1 key").text
+
+
 def test_nothing_pasted_is_said_beside_the_field(house):
     answer = preview(Visitor(house), "")
     assert answer.status_code == 422
