@@ -47,5 +47,5 @@ def _missing(what: str) -> None:
 def _run(command: list[str], server: Server) -> None:
     clean = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TZ")}
     environment = {**clean, "KEYPOOL_URL": server.url, "KEYPOOL_KEY": CLIENT_KEY}
-    done = subprocess.run(command, env=environment, capture_output=True, timeout=90, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=110, check=False)
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, [b"0 failed"]), done.stderr.decode()

@@ -61,7 +61,6 @@ def _turn(body: dict[str, Any]) -> Turn:
     turn.schema = schema_in(body.get("response_format"))
     for message in body["messages"]:
         if message["role"] == "user":
-            turn.called, turn.results = [], []
             _said(message["content"], turn)
         turn.called += [call["function"]["name"] for call in message.get("tool_calls") or ()]
         if message["role"] == "tool":
@@ -70,7 +69,8 @@ def _turn(body: dict[str, Any]) -> Turn:
 
 
 def _said(content: Any, turn: Turn) -> None:
-    turn.said = _text(content)
+    if text := _text(content):
+        turn.said, turn.called, turn.results = text, [], []
     for part in content if isinstance(content, list) else ():
         if part["type"] == "image_url":
             turn.media.append(mime_type(part["image_url"]["url"]))

@@ -51,11 +51,9 @@ def act(turn: Turn) -> list[Called] | str:
         return [Called(name, sample(turn.tools[name])) for name in chosen]
     if turn.schema is not None:
         return json.dumps(sample(turn.schema))
-    if turn.results:
-        return f"The tools say: {'; '.join(turn.results)}"
-    if turn.media:
-        return f"I see {', '.join(turn.media)}."
-    return "".join(SAYS)
+    told = f"The tools say: {'; '.join(turn.results)}" if turn.results else ""
+    seen = f"I see {', '.join(turn.media)}." if turn.media else ""
+    return " ".join(filter(None, (told, seen))) or "".join(SAYS)
 
 
 def pieces_of(text: str) -> Sequence[str]:

@@ -109,6 +109,23 @@ def a_picture_is_seen(model):
     assert made.content[0].text == "I see image/png."
 
 
+@claim(GEMINI, GPT)
+def a_tool_may_show_a_picture(model):
+    source = {"type": "base64", "media_type": "image/png", "data": PIXEL}
+    ask = {"model": model, "max_tokens": 100, "tools": TOOLS}
+    made = client.messages.create(messages=HELLO, **ask)
+    answered = results(made)
+    answered[1]["content"][0]["content"] = [{"type": "text", "text": WEATHER}, {"type": "image", "source": source}]
+    said = client.messages.create(messages=HELLO + answered, **ask).content[0].text
+    assert WEATHER in said
+    assert "I see image/png." in said
+
+
+@claim()
+def models_are_listed():
+    assert {"gemini-2.5-flash", "gpt-4o"} <= {model.id for model in client.models.list()}
+
+
 @claim(GEMINI)
 def it_thinks(model):
     thinking = {"type": "enabled", "budget_tokens": 1024}
