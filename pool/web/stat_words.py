@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from flask_babel import gettext as _
 
 from pool.web.code_words import code_text
+from pool.web.shown import count
 
 ROUTES = {
     "chat": "/v1/chat/completions",
@@ -39,6 +42,22 @@ def rest_text(reason: str) -> str:
     words = {"dead": _("Refused for good"), "disabled": _("Disabled by a person")}
     text = words.get(reason) or code_text(reason)
     return text[:1].upper() + text[1:]
+
+
+def quota_text(quota: Mapping[str, Any]) -> str:
+    """A quota an upstream named: "20 requests a day, free tier"; "" where it told no size."""
+    limit, tier = quota.get("limit"), {"free": _("free tier"), "paid": _("paid tier")}.get(str(quota.get("tier")))
+    if not isinstance(limit, int):
+        return ""
+    units = {
+        ("requests", "day"): _("%(limit)s requests a day", limit=count(limit)),
+        ("requests", "minute"): _("%(limit)s requests a minute", limit=count(limit)),
+        ("tokens", "day"): _("%(limit)s tokens a day", limit=count(limit)),
+        ("tokens", "minute"): _("%(limit)s tokens a minute", limit=count(limit)),
+    }
+    unit, window = str(quota.get("unit")), str(quota.get("window"))
+    text = units.get((unit, window)) or f"{count(limit)} {unit.replace('_', ' ')} / {window}"
+    return f"{text}, {tier}" if tier else text
 
 
 def window_text(name: str) -> str:

@@ -21,7 +21,7 @@ from pool.web.here import keypool, now, read
 from pool.web.ids import row_id
 from pool.web.login import signed_in
 from pool.web.sheets import csv_file
-from pool.web.stat_words import countdown, endpoint, iso, rest_text, window_text
+from pool.web.stat_words import countdown, endpoint, iso, quota_text, rest_text, window_text
 
 WINDOWS_H = {"1h": 1, "24h": 24, "7d": 7 * 24, "30d": 30 * 24, "90d": 90 * 24}
 """Windows by their name in the URL; without one, the quota day."""
@@ -35,7 +35,13 @@ HUES = 8
 MOST_SAID = 1_000
 
 stats = Blueprint("stats", __name__)
-for _name, _words in (("countdown", countdown), ("window", window_text), ("rest", rest_text), ("iso", iso)):
+for _name, _words in (
+    ("countdown", countdown),
+    ("window", window_text),
+    ("rest", rest_text),
+    ("quota", quota_text),
+    ("iso", iso),
+):
     stats.add_app_template_filter(_words, _name)
 
 
@@ -69,7 +75,7 @@ class Filters:
 class Rest:
     """Why a key is not used, for a model or for all, until when (None: until somebody says otherwise).
 
-    `text` is the upstream's own words; `note` is Keypool's, where the reason is its own.
+    `text` is the upstream's own words; `note` is Keypool's, where the reason is its own. `quota`: which one is spent.
     """
 
     word: str
@@ -78,6 +84,7 @@ class Rest:
     text: str = ""
     since: float | None = None
     note: str = ""
+    quota: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +187,9 @@ def _rests(key: queries.StatKey, at: float) -> tuple[Rest | None, dict[str, Rest
             until = None if bench.until == FOREVER else bench.until
             text, note = _whose(words.text if words else "")
             since = words.since if words else None
-            rests[model.removeprefix("models/")] = Rest("cooling", bench.reason, until, text, since, note)
+            rests[model.removeprefix("models/")] = Rest(
+                "cooling", bench.reason, until, text, since, note, words.quota if words else None
+            )  # fmt: skip
     whole = rests.pop("", None)
     if key.dead_at is not None:
         text, note = _whose(key.dead_reason)

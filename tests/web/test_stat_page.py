@@ -68,6 +68,7 @@ def test_a_spent_model_is_struck_with_its_time_and_the_upstreams_reason_even_wit
     said = Page(badge).text
     assert re.search(r"for \d+ (h|min|s|days)", said)
     assert re.search(r"Day quota · until \d{4}-\d\d-\d\d 0[78]:00 UTC", said)
+    assert "Quota: 15 requests a day, free tier" in said
     assert HOSTILE in said
     assert "<script>alert" not in answer.text
     assert "<s>" not in row(answer, second)

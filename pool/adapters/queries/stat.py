@@ -33,6 +33,8 @@ class Refusal:
     model: str
     since: float
     text: str
+    quota: dict[str, Any] | None = None
+    """{window, unit, limit, tier} where the upstream named one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +213,11 @@ def _uses(session: Session, ids: Sequence[int], scope: Scope) -> dict[int, list[
 
 
 def _refusals(session: Session, ids: Sequence[int], now: float) -> dict[int, list[Refusal]]:
-    columns = (KeyHealth.key_id, KeyHealth.model, KeyHealth.since, KeyHealth.upstream_text)
+    columns = (KeyHealth.key_id, KeyHealth.model, KeyHealth.since, KeyHealth.upstream_text, KeyHealth.quota)
     found: dict[int, list[Refusal]] = {}
-    for key_id, model, since, text in session.execute(
-        select(*columns).where(KeyHealth.key_id.in_(ids), _in_force(now))
-    ):
-        found.setdefault(key_id, []).append(Refusal(model, since, text))
+    query = select(*columns).where(KeyHealth.key_id.in_(ids), _in_force(now))
+    for key_id, model, since, text, quota in session.execute(query):
+        found.setdefault(key_id, []).append(Refusal(model, since, text, quota))
     return found
 
 
