@@ -273,7 +273,7 @@ class Choosing:
     def _preferred(self, plan: Plan, rotation: Rotation, now: float) -> int | None:
         """The key this call would rather have, where that is ready."""
         native = self._call.native
-        key_id = native.prefers if native is not None else None
+        key_id = native.prefers(plan.provider.slug) if native is not None and native.prefers is not None else None
         if key_id is None or key_id in self._excluded or key_id not in rotation:
             return None
         benches = rotation.benches(key_id)
@@ -302,6 +302,8 @@ class Choosing:
             why = self._why(policy, key, now)
             self.tried += 1
             self._excluded[key_id] = None
+            if self._call.native is not None and self._call.native.chose is not None:
+                self._call.native.chose(key_id, plan.provider.slug)
             return Pick(key, plan, rotation, why, skipped, bounds, at)
 
     def _bounds(self, key: Key, model: str, now: float) -> Sequence[Bound]:

@@ -61,16 +61,18 @@ class Native:
 
     `upload` is the body where that is too large for memory; `model_at` where the model's name stands in a body that
     is not JSON. `topic` names what quotas are kept apart by where there is no model. `once`: it makes or changes
-    something, so that nothing that may have arrived is sent again. `prefers` is the id of the key to try first.
-    `lists` is the collection whose objects are asked for, which no single key has all of. `learn` hears which key of
-    which provider gave a 2xx, its headers, and its JSON or first events, before the client does.
+    something, so that nothing that may have arrived is sent again. `prefers` tells the key of a provider to try first,
+    and `chose` hears which one is asked. `lists` is the collection whose objects are asked for, which no single key has
+    all of. `learn` hears which key of which provider gave a 2xx, its headers, and its JSON or first events, before the
+    client does.
     """
 
     upload: Upload | None = None
     model_at: tuple[int, int] | None = None
     topic: str = ""
     once: bool = False
-    prefers: int | None = None
+    prefers: Callable[[str], int | None] | None = None
+    chose: Callable[[int, str], None] | None = None
     lists: str = ""
     learn: Callable[[int, str, Mapping[str, str], bytes], None] | None = None
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+import gevent
 import orjson
 import pytest
 from werkzeug.test import Client
 
 from tests.house import GEMINI_KEYS, OPENAI_KEYS, House
-from tests.upstream import answer, gemini_error, sse
+from tests.upstream import answer, gemini_error, sse, stall
 from tests.upstream_objects import ObjectStore
 from tests.web.person import Person
 
@@ -144,6 +145,14 @@ def test_files_of_one_client_stick_to_one_key_and_prompts_follow_them(
         body = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": [file]}]}
         assert bob.ask("POST", "/v1/chat/completions", body).status_code == 200
         assert bob.house.upstream.requests[-1].key == store.made[other]
+
+
+def test_uploads_at_the_same_time_go_to_one_key(store: ObjectStore, ann: Person) -> None:
+    slow = stall(0.05, then=answer(200, {"file": {"name": "files/x"}}))
+    ann.house.upstream.script(slow)
+    uploads = [gevent.spawn(ann.google, "POST", "/upload/v1beta/files", {}) for _ in range(6)]
+    gevent.joinall(uploads)
+    assert len({request.key for request in ann.house.upstream.requests}) == 1
 
 
 def test_what_another_client_made_cannot_be_used_or_seen(store: ObjectStore, ann: Person, bob: Person) -> None:

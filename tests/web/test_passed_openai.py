@@ -7,7 +7,7 @@ import pytest
 from werkzeug.test import Client
 
 from tests.house import GEMINI_KEYS, OPENAI_KEYS, House
-from tests.upstream import answer, close_before_head, cut_after, openai_error, pieces, sse
+from tests.upstream import answer, close_before_head, cut_after, openai_error, pieces, sse, stall, stall_after
 from tests.upstream_objects import ObjectStore
 from tests.web.person import FORM, Person, form
 
@@ -488,3 +488,54 @@ def test_an_answer_without_a_body_stays_without(house: House) -> None:
     response = raw.ask("DELETE", "/v1/organization/x")
     assert (response.status_code, response.data) == (204, b"")
     assert "Content-Length" not in response.headers
+
+
+def test_silence_before_an_answer_in_one_piece_is_kept_alive_and_then_told_as_an_event(house: House) -> None:
+    house.add_keys(OPENAI_KEYS[0])
+    house.set(heartbeat_s=0.05)
+    house.upstream.script(stall(0.2, then=answer(200, {"id": "x"})))
+    response = house.post("/v1/responses", {"model": "gpt-4o", "input": "hi", "stream": True})
+    assert response.data.startswith(b"\n")
+    assert response.data.strip() == b'data: {"id": "x"}'
+
+
+def test_no_heartbeat_gets_into_a_binary_answer(house: House) -> None:
+    house.add_keys(OPENAI_KEYS[0])
+    house.set(heartbeat_s=0.05)
+    spoken = pieces([b"ID3", b"\x00\x01", b"end"], headers={"Content-Type": "audio/mpeg"})
+    house.upstream.script(stall_after(spoken, 0.2, events=1))
+    response = house.post("/v1/audio/speech", {"model": "tts-1", "input": "hello", "stream": True})
+    assert response.data == b"ID3\x00\x01end"
+
+
+def test_lists_and_objects_take_part_in_limits_and_give_back_what_they_took(store: ObjectStore, house: House) -> None:
+    person = Person(house, "one at a time", concurrency_limit=1, tpm_limit=10_000)
+    for _ in range(3):
+        assert person.ask("GET", "/v1/batches").status_code == 200
+        name = person.upload()
+        assert person.ask("GET", f"/v1/files/{name}").headers["X-Ratelimit-Remaining-Tokens"] == "10000"
+        assert person.ask("GET", "/v1/files/file-unknown").status_code == 404
+
+
+def test_a_chat_follows_its_file_and_may_not_use_another_clients(store: ObjectStore, ann: Person, bob: Person) -> None:
+    name = ann.upload()
+    content = [{"type": "file", "file": {"file_id": name}}]
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": content}]}
+    for _ in range(4):
+        assert ann.ask("POST", "/v1/chat/completions", body).status_code == 200
+        assert ann.house.upstream.requests[-1].key == store.made[f"files/{name}"]
+    response = bob.ask("POST", "/v1/chat/completions", body)
+    assert (response.status_code, response.json["error"]["param"]) == (404, "file_id")
+    content[0]["file"]["file_id"] = "file-made-elsewhere"
+    assert bob.ask("POST", "/v1/chat/completions", body).status_code == 200
+
+
+def test_no_sql_runs_where_objects_are_looked_up(store: ObjectStore, ann: Person, house: House) -> None:
+    name = ann.upload()
+    before = house.keypool.database.statements
+    ann.upload()
+    ann.ask("GET", f"/v1/files/{name}")
+    ann.ask("GET", "/v1/files")
+    ann.ask("POST", "/v1/batches", {"input_file_id": name})
+    ann.ask("DELETE", f"/v1/files/{name}")
+    assert house.keypool.database.statements == before

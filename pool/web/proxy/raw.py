@@ -153,13 +153,11 @@ class Raw:
         if route.kind == LIST:
             call.native.lists = route.collection
         elif route.kind == MAKING:
-            call.native.prefers = self._preferred(call, holder)
+            # Kept at the choice, not at the answer: uploads at the same time go to one key, too.
+            call.native.prefers = lambda provider: self._affinity.sticky(holder, provider)
+            call.native.chose = lambda key_id, provider: self._affinity.stick(holder, provider, key_id)
         if holder != NOBODY and route.kind != LIST:
             call.native.learn = self._learner(call, route, made, holder)
-
-    def _preferred(self, call: Call, holder: int) -> int | None:
-        speaks = (slug for slug, each in self._catalogue.providers.items() if each.dialect == call.dialect)
-        return next((key for slug in speaks if (key := self._affinity.sticky(holder, slug)) is not None), None)
 
     # -- the request ----------------------------------------------------------------------------------------
 
@@ -215,8 +213,6 @@ class Raw:
             if call.method == "DELETE" and made is not None and call.path.endswith("/" + made.name):
                 self._affinity.forget(provider, made.name)
                 return
-            if route.kind == MAKING:
-                self._affinity.stick(holder, provider, key_id)
             if made is not None and made.name.startswith(uploads.SESSIONS) and uploads.is_over(headers):
                 self._affinity.forget(provider, made.name)
             address = uploads.address_in(headers)
