@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 MAX_EVENT_BYTES = 64 * 1024 * 1024
+MAX_PEEK_BYTES = 64 * 1024
+"""A tail longer than this is no event that only lacks its blank line."""
+
+WHOLE_ENDS = (b"}", b"]")
 BOM = b"\xef\xbb\xbf"
 
 
@@ -66,6 +70,17 @@ class Cutter:
         if self._scanned > self._max:
             raise EventTooLarge(f"an event is larger than {self._max} bytes")
         return whole
+
+    def whole_tail(self) -> bytes:
+        """The tail where it may be JSON that lacks nothing but its blank line, which may never come; else b"".
+
+        Asked after every piece: a tail that is huge, or ends otherwise, is not copied.
+        """
+        tail = self.tail
+        if not tail or len(tail) > MAX_PEEK_BYTES:
+            return b""
+        end = tail[-4:].rstrip()
+        return bytes(tail) if end.endswith(WHOLE_ENDS) else b""
 
     def end(self) -> bytes:
         """What is left when the stream ended: an event without its blank line, or b""."""
@@ -165,8 +180,8 @@ class Decoder:
 
     @property
     def pending(self) -> bytes:
-        """The unfinished tail, for who must know whether it is an event in all but its blank line."""
-        return bytes(self._cutter.tail)
+        """The unfinished tail where it may be an event in all but its blank line, else b""."""
+        return self._cutter.whole_tail()
 
     def feed(self, piece: bytes) -> list[Event]:
         whole = self._cutter.feed(piece)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import orjson
@@ -110,6 +111,38 @@ def test_a_candidate_that_comes_late_must_finish_too() -> None:
     assert made.finished
     finishes = [choice["finish_reason"] for one in chunks_of(made.end()) for choice in one["choices"]]
     assert finishes == ["stop", "length"]
+
+
+READERS = {
+    "converted": lambda: reader(),
+    "native": lambda: native_reader((("alt", "sse"),)),
+    "array": lambda: native_reader(()),
+    "converted array": lambda: reader(),
+    "openai": lambda: codec_for(OPENAI, OPENAI, "chat").reader(call_of(), {}),
+}
+
+
+def native_reader(query: tuple[tuple[str, str], ...]) -> StreamReader:
+    call = Call("r1", GEMINI, "stream_generate", "m", True, b"{}", {}, query=query)
+    return codec_for(GEMINI, GEMINI, "stream_generate").reader(call, {})
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_picture_in_small_pieces_takes_linear_time(name: str) -> None:
+    def seconds(size: int) -> float:
+        # Every piece ends like a whole document, so that each is looked at.
+        data = '{"}'.replace('"', "") * (size // 2)
+        wire = orjson.dumps(chunk({"inlineData": {"mimeType": "image/png", "data": data}}))
+        wire = b"[" + wire if "array" in name else b"data: " + wire
+        made = READERS[name]()
+        began = time.process_time()
+        for piece in split(wire, 64):
+            made.feed(piece)
+        return time.process_time() - began
+
+    seconds(100_000)
+    # Quadratic would be 64 times as long.
+    assert seconds(3_200_000) < 24 * max(seconds(400_000), 0.005)
 
 
 # -- how things end ------------------------------------------------------------------------------------------------

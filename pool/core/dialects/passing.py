@@ -12,10 +12,6 @@ from pool.core import sse
 from pool.core.calls import NO_USAGE, Call, Upload, Usage
 from pool.core.dialects.spoken import Spoken
 
-# A tail longer than this is no event that only lacks its blank line.
-MAX_PEEK_BYTES = 64 * 1024
-WHOLE_ENDS = (b"}", b"]")
-
 TOO_LARGE = b'{"error":{"message":"The upstream sent an event that is too large.","code":502}}'
 MISSHAPEN = (AttributeError, TypeError, LookupError, ValueError, ArithmeticError, RecursionError)
 """What reading valid JSON of a shape no upstream documents ends in."""
@@ -60,8 +56,8 @@ class PassingReader:
             self.failure = TOO_LARGE
             return b""
         out = self._pass(whole) if whole else b""
-        if self._cutter.tail:
-            self._peek()
+        if self._cutter.tail and (tail := self._cutter.whole_tail()):
+            self._peek(tail)
         return out
 
     def end(self) -> bytes:
@@ -128,11 +124,8 @@ class PassingReader:
             return b""
         return sse.without_comments(block) if kept else b""
 
-    def _peek(self) -> None:
+    def _peek(self, tail: bytes) -> None:
         """Looks at a tail that may be whole but for its blank line: it could stay the last for ever."""
-        tail = bytes(self._cutter.tail)
-        if len(tail) > MAX_PEEK_BYTES or not tail.rstrip().endswith(WHOLE_ENDS):
-            return
         event = sse.read(tail.rstrip(b"\r\n") + b"\n\n")
         if event is None:
             return

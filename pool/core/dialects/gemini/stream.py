@@ -16,11 +16,9 @@ from pool.core.dialects.gemini.partials import PartialCall
 from pool.core.dialects.gemini.signatures import signed
 from pool.core.dialects.gemini.speech import audio_of, is_speech
 from pool.core.dialects.passing import (
-    MAX_PEEK_BYTES,
     MISSHAPEN,
     NOT_JSON,
     TOO_LARGE,
-    WHOLE_ENDS,
     bare_failure,
     failure_in,
 )
@@ -145,8 +143,6 @@ class ChatReader:
 
     def _peek(self, pending: bytes) -> None:
         """An error without `data:` may never get its blank line, nor may the last event."""
-        if len(pending) > MAX_PEEK_BYTES or not pending.rstrip().endswith(WHOLE_ENDS):
-            return
         for event in sse.events(pending.rstrip(b"\r\n")):
             if event.bare:
                 self.failure = bare_failure(event.bare)
