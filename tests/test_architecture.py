@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = sorted(path for folder in ("demo", "pool") for path in (ROOT / folder).rglob("*.py"))
+MODULES = sorted(path for folder in ("conformance", "demo", "pool") for path in (ROOT / folder).rglob("*.py"))
 BESIDE = tuple(f"pool.{path.stem}" for path in (ROOT / "pool").glob("*.py") if path.stem != "__init__")
 
 # The first row whose path begins like the module's says which modules of the project it may import.
 MAY_IMPORT = {
+    "conformance/": ("conformance", "pool.core"),
     "demo/": ("app", "demo", "pool", "tests.upstream"),
     "pool/core/": ("pool.core",),
     "pool/adapters/": ("pool.core", "pool.adapters"),
@@ -52,7 +53,7 @@ def within(name, packages):
 @every_module
 def test_a_module_imports_only_what_its_layer_may_know(path):
     allowed = next(names for begin, names in MAY_IMPORT.items() if name_of(path).startswith(begin))
-    own = {name for name in imports(path) if within(name, ("app", "demo", "pool", "tests"))}
+    own = {name for name in imports(path) if within(name, ("app", "conformance", "demo", "pool", "tests"))}
     assert {name for name in own if not within(name, allowed)} == set()
 
 

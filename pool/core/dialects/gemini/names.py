@@ -48,11 +48,7 @@ def combines_tools(model: str) -> bool:
 
 
 def gives_candidates(model: str) -> bool:
-    """Whether candidateCount may be more than one.
-
-    Gemini 3 answers 400 "Multiple candidates is not enabled for this model".
-    Source: https://github.com/googleapis/js-genai/issues/1609
-    """
+    """Whether candidateCount may be more than one: Gemini 3 says that multiple candidates are not enabled for it."""
     return not at_least(model, 3)
 
 
