@@ -198,11 +198,9 @@ def main(chromium, url, password, hostile):
             for scheme in ("light", "dark"):
                 other.emulate_media(color_scheme=scheme)
                 wrong += wrongs(other, name, scheme)
-        for width in WIDTHS:
-            for path in PAGES:
-                page.goto(url + path)
-                if too_wide(page, width):
-                    wide.append(f"{path} at {width}")
+        for path in PAGES:
+            page.goto(url + path)
+            wide += [f"{path} at {width}" for width in WIDTHS if too_wide(page, width)]
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             for path in PAGES:
