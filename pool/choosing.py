@@ -13,7 +13,7 @@ from .core.catalogue import LIMITED, Pool
 from .core.dialects import ConversionSettings, codec_for
 from .core.dialects.cutting import parts_of
 from .core.dialects.settings import Resolver
-from .core.exhaustion import in_a_storm, no_keys, nothing_left
+from .core.exhaustion import OF_OUR_KEYS, in_a_storm, no_keys, nothing_left, stormy
 from .core.faults import Fault
 from .core.keys import Key
 from .core.limits import TOKENS, Spending, key_bounds, measure, settlement
@@ -357,7 +357,8 @@ class Choosing:
         """Keys that are ready and were all tried: then the last upstream's word counts."""
         model = plans[0].model
         if last_fault and any(rotation.ready(model, now) > self._limited for rotation in rotations):
-            return last_fault
+            kinds = {self._relay.judge.outages.of(plan.provider.slug).storm.kind for plan in plans} & OF_OUR_KEYS
+            return stormy(kinds.pop()) if kinds else last_fault
         return nothing_left(rotations, model, now, self._limited, self._room_at)
 
 

@@ -14,6 +14,7 @@ from .core import outcomes
 from .core.calls import GEMINI, Call, Reply, StreamReader, Target, Timeouts
 from .core.catalogue import Catalogue, Client, Pool
 from .core.dialects.settings import Resolver
+from .core.exhaustion import OF_OUR_KEYS, stormy
 from .core.faults import Broken, CannotConnect, Draining, Fault, NotYet, UpstreamError
 from .core.judge import Judge, Thresholds
 from .core.keys import Key
@@ -404,7 +405,8 @@ class Run:
         now = relay.clock()
         relay.judge.failed(pick.key, pick.plan.model, outcome, now, pick.rotation, thresholds)
         if outcome.next == RETURN or not self._may_go_on(pick.key, outcome, now):
-            raise self.last_fault or _unanswered(outcome)
+            kind = relay.judge.outages.of(pick.key.provider).storm.kind
+            raise stormy(kind) if kind in OF_OUR_KEYS else self.last_fault or _unanswered(outcome)
         if outcome.next == SAME_KEY and self.transient == 1:
             relay.pause(relay.rng.uniform(0.1, 0.4))
             self.again = pick

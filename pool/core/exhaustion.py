@@ -48,10 +48,19 @@ def nothing_left(
 STORM_RETRY_S = 1.0
 
 
-def in_a_storm(kind: str) -> NotYet:
-    """The upstream fails all keys alike; one request at a time tries whether that is over."""
+OF_OUR_KEYS = frozenset({"401", "403", "429"})
+"""Refusals of Keypool's keys. Told as they came, a client would look for the fault in its own."""
+
+
+def stormy(kind: str) -> Fault:
+    """The upstream fails all keys alike."""
     message = f"The upstream fails every key alike ({kind}); Keypool is trying whether it is back."
-    return NotYet(Fault(503, "upstream_unavailable", message, retry_after_s=STORM_RETRY_S), STORM_RETRY_S, storm=True)
+    return Fault(503, "upstream_unavailable", message, retry_after_s=STORM_RETRY_S)
+
+
+def in_a_storm(kind: str) -> NotYet:
+    """The same, while one request at a time tries whether that is over."""
+    return NotYet(stormy(kind), STORM_RETRY_S, storm=True)
 
 
 def no_keys(counts: dict[str, int]) -> Fault:

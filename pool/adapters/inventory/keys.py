@@ -15,6 +15,7 @@ from pool.adapters import tables
 from pool.adapters.database import next_revision
 from pool.adapters.vault import Vault
 from pool.core.keys import FOREVER
+from pool.core.limits import KEY_LIMITS
 from pool.core.masking import mask
 
 Disabled = tuple[float | None, float | None]
@@ -200,6 +201,9 @@ def set_limits(session: Session, key_ids: list[int], fields: Mapping[str, Any], 
     unknown = fields.keys() - LIMIT_FIELDS
     if unknown:
         raise TypeError(f"no limits: {', '.join(sorted(unknown))}")
+    for model, each in (fields.get("limits") or {}).items():
+        if not each.keys() <= set(KEY_LIMITS):
+            raise TypeError(f"no limits of {model}: {', '.join(sorted(each.keys() - set(KEY_LIMITS)))}")
     return _update_keys(session, key_ids, {**fields, "revision": next_revision(session), "updated_at": now})
 
 
