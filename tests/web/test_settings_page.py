@@ -34,6 +34,7 @@ def test_every_setting_is_in_one_group_and_on_the_page(house):
     assert 'min="0.01" max="720" step="any"' in field(page, "cooldown_hours")
     assert 'type="checkbox"' in field(page, "retry_unsure")
     assert field(page, "rotation_strategy").count("<option") == 6
+    assert "aria-invalid" not in page.text
 
 
 def test_saving_without_a_change_changes_nothing(house):
