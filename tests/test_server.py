@@ -313,6 +313,26 @@ def test_what_is_known_of_keys_survives_a_kill(server: Server, upstream: Scripte
     assert {request.key for request in upstream.requests[before:]} == set(GEMINI_KEYS[2:4])
 
 
+def test_limits_quotas_and_entitlement_survive_a_kill(server: Server, upstream: ScriptedUpstream) -> None:
+    key, model = GEMINI_KEYS[0], CHAT["model"]
+    never = gemini_error(429, message=f"Quota exceeded, limit: 0, model: {model}", quota_value="0")
+    day = gemini_error(429, quota_id="GenerateRequestsPerDayPerProjectPerModel-FreeTier", quota_value="20")
+    upstream.for_key(key, never)
+    upstream.for_key(GEMINI_KEYS[1], day)
+    for _ in range(5):
+        assert chat(server).status_code == 200
+    server.kill()
+    with sqlite3.connect(server.instance / "pool.sqlite") as database:
+        database.execute("UPDATE client_keys SET rpd_limit = 7")
+    server.start()
+    # Five of the day's seven were asked before.
+    assert [chat(server).status_code for _ in range(4)] == [200, 200, 429, 429]
+    known = set(server.rows("SELECT reason, model FROM key_health"))
+    assert {("not_entitled", model), ("quota_day", model)} <= known
+    assert (20, "day", "requests") in server.rows('SELECT limit_value, "window", unit FROM learned_limits')
+    assert len(upstream.requests_of(key)) == 1
+
+
 def test_no_secret_is_found_in_the_instance_or_the_log(server: Server, upstream: ScriptedUpstream) -> None:
     upstream.for_key(
         GEMINI_KEYS[0], gemini_error(403, message=f"Consumer 'api_key:{GEMINI_KEYS[0]}' has been suspended.")
