@@ -279,6 +279,38 @@ def test_a_pinned_key_that_cannot_serve_is_named_and_no_other_is_asked(
     assert (response.status_code, response.json["error"]["code"]) == (404, "key_gone")
 
 
+@pytest.mark.parametrize(
+    ("refusal", "status", "code"),
+    [
+        (
+            openai_error(429, "rate_limit_exceeded", "Slow down.", headers={"Retry-After": "7"}),
+            429,
+            "rate_limit_exceeded",
+        ),
+        (openai_error(403, None, "No."), 503, "key_refused"),
+        (openai_error(404, None, "No such file."), 404, None),
+    ],
+    ids=["quota", "suspected", "deleted"],
+)
+def test_a_pinned_key_that_refuses_is_asked_once(
+    store: ObjectStore, ann: Person, house: House, refusal, status: int, code: str | None
+) -> None:
+    name = ann.upload()
+    house.upstream.script(refusal)
+    before = len(house.upstream.requests)
+    response = ann.ask("GET", f"/v1/files/{name}")
+    assert (response.status_code, response.json["error"]["code"]) == (status, code)
+    assert len(house.upstream.requests) == before + 1
+    if status != 404:
+        assert int(response.headers["Retry-After"]) >= 1
+    # A quota of files rests nobody for chats.
+    house.upstream.script(None)
+    if status == 429:
+        asked = [ann.ask("POST", "/v1/chat/completions", {"model": "gpt-4o", "messages": []}) for _ in range(3)]
+        assert {response.status_code for response in asked} == {200}
+        assert len({request.key for request in house.upstream.requests[-3:]}) == 3
+
+
 def test_who_made_what_survives_a_restart(store: ObjectStore, ann: Person, instance_template, tmp_path) -> None:
     from tests.house import open_house
 
@@ -497,6 +529,16 @@ def test_silence_before_an_answer_in_one_piece_is_kept_alive_and_then_told_as_an
     response = house.post("/v1/responses", {"model": "gpt-4o", "input": "hi", "stream": True})
     assert response.data.startswith(b"\n")
     assert response.data.strip() == b'data: {"id": "x"}'
+
+
+def test_a_response_that_is_followed_from_the_outside_is_kept_alive_too(store: ObjectStore, ann: Person) -> None:
+    made = ann.ask("POST", "/v1/responses", {"model": "gpt-4o", "input": "hi", "background": True}).json["id"]
+    ann.house.set(heartbeat_s=0.05)
+    events = [{"type": "response.output_text.delta", "delta": "hi"}, {"type": "response.completed", "response": {}}]
+    ann.house.upstream.script(stall_after(sse(events), 0.2, events=1))
+    response = ann.ask("GET", f"/v1/responses/{made}?stream=true")
+    assert [orjson.loads(part[6:]) for part in response.data.split(b"\n") if part] == events
+    assert b"\n\n\n" in response.data
 
 
 def test_no_heartbeat_gets_into_a_binary_answer(house: House) -> None:

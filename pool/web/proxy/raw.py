@@ -187,7 +187,7 @@ class Raw:
             found.dialect,
             route.operation,
             model,
-            body.stream or (found.dialect == GEMINI and ("alt", "sse") in query),
+            body.stream or (("alt", "sse") if found.dialect == GEMINI else ("stream", "true")) in query,
             body.sent,
             body.payload,
             environ["REQUEST_METHOD"],
