@@ -42,6 +42,12 @@ def test_every_environment_variable_is_told(variable, page):
     assert re.search(rf"\b{variable}\b", (ROOT / page).read_text())
 
 
+def test_the_readmes_pictures_are_there_and_small():
+    pictures = re.findall(r'(?:src|srcset)="([^"]+)"', (ROOT / "README.md").read_text())
+    assert pictures
+    assert {name for name in pictures if not 0 < (ROOT / name).stat().st_size < 100_000} == set()
+
+
 def test_the_readme_has_a_place_for_the_settings():
     text = (ROOT / "README.md").read_text()
     assert text.index("<!-- settings:start -->") < text.index("<!-- settings:end -->")
