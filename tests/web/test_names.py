@@ -41,11 +41,14 @@ def test_a_name_that_turns_around_turns_no_sentence_with_it(house):
     preview = visitor.press(visitor.see("/keys/import?pool=2"), "Preview", text=pasted, pool="2")
     pages = {"created": created, "made": made, "preview": preview}
     pages["result"] = visitor.press(Page(preview.text), "Import 1 key")
+    house.keypool.inventory.set_disabled([1, 2], float("inf"))
     for path in (
         "/dashboard", "/keys", "/keys/1/delete", "/pools", "/pools/2", "/pools/2/delete", "/pools/2/regenerate",
-        "/clients", "/clients/1/revoke", "/stat", "/stat?pool=2", "/keys/import?pool=2",
+        "/pools/2/limits", "/clients", "/clients/1/revoke", "/clients/1/limits", "/stat", "/stat?pool=2",
+        "/keys/import?pool=2",
     ):  # fmt: skip
         pages[path] = visitor.get(path)
+    assert f"The pool <bdi>{TURNED}</bdi> has no key" in pages["/dashboard"].text
     shown = {name: Page(answer.text) for name, answer in pages.items()}
     assert {name: page.text for name, page in shown.items() if "\u202e" not in page.text} == {}
     assert {name: found for name, page in shown.items() if (found := spilling(page))} == {}

@@ -12,6 +12,7 @@ from flask_babel import ngettext
 from pool.adapters import queries
 from pool.core.catalogue import Catalogue, Pool
 from pool.web.here import keypool, read
+from pool.web.names import isolated
 from pool.web.storm_words import past_storm_text, storm_text
 
 RECENT_S = 3600.0
@@ -71,7 +72,7 @@ def _degraded() -> Iterator[Item]:
 def _pools_without_a_key(catalogue: Catalogue, at: float) -> Iterator[Item]:
     spent = [pool for pool in catalogue.pools.values() if pool.enabled and _is_spent(catalogue, pool, at)]
     for pool in spent[:MOST_POOLS]:
-        text = _("The pool %(name)s has no key that could serve now.", name=pool.name)
+        text = _("The pool %(name)s has no key that could serve now.", name=isolated(pool.name))
         yield Item(f"pool-{pool.id}", text, url_for(".keys", pool=pool.id), _("Its keys"))
     if len(spent) > MOST_POOLS:
         left = len(spent) - MOST_POOLS
@@ -105,7 +106,7 @@ def _suspected(catalogue: Catalogue, at: float) -> Iterator[Item]:
                 "%(num)d key of the pool %(name)s was refused without a known reason; a second refusal is its end.",
                 "%(num)d keys of the pool %(name)s were refused without a known reason; a second refusal is their end.",
                 number,
-                name=pool.name,
+                name=isolated(pool.name),
             )
             yield Item(f"suspected-{pool.id}", text, url_for(".keys", state="cooling", pool=pool.id), _("Cooling keys"))
 
