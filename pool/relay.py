@@ -47,11 +47,6 @@ STORM_PATIENCE_S = 2.0
 MOST_WAITING = 1000
 """Requests that wait for a key at the same time; more are refused at once."""
 
-NOT_THE_KEYS = frozenset(
-    {"client_gone", "rejected", "location", "other", "model_missing", "misrouted", "request_too_large", "draining"}
-)
-"""How attempts end that tell nothing of their key."""
-
 MOST_ERROR_BYTES = 256 * 1024
 MOST_ANSWER_BYTES = 256 * 1024 * 1024
 MOST_HELD_BYTES = 1024 * 1024
@@ -439,7 +434,7 @@ class Run:
             attempt.exchange.close()
         self.relay.judge.probed(attempt.pick.key)
         self.choosing.settle(attempt.pick, self.record.usage)
-        taught = True if outcome == "ok" else None if outcome in NOT_THE_KEYS else False
+        taught = True if outcome == "ok" else None if outcome in outcomes.NOT_THE_KEYS else False
         ttfb_ms = attempt.record.ttfb_ms
         latency_s = None if ttfb_ms is None else ttfb_ms / 1000
         kind = f"{attempt.pick.plan.model} {self.call.stream}"

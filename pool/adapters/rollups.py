@@ -9,15 +9,11 @@ from sqlalchemy import bindparam, update
 from sqlalchemy.orm import Session
 
 from pool.core.masking import redact
+from pool.core.outcomes import NOT_THE_KEYS, OK
 from pool.core.records import RequestRecord
 
 from . import tables
 from .upserts import upsert
-
-NOT_THE_KEYS = {
-    "ok", "client_gone", "rejected", "location", "other", "model_missing", "misrouted", "request_too_large", "draining",
-}  # fmt: skip
-"""Outcomes that are no error of the key: it served, or the caller or nobody was at fault."""
 
 _TALLY = (
     "requests", "successes", "errors", "attempts", "tokens_in", "tokens_out", "tokens_cached", "tokens_thinking",
@@ -130,7 +126,7 @@ def _add_to_keys(session: Session, requests: list[Costed]) -> None:
                 continue
             ok, failed, last = (
                 attempt.outcome == "ok",
-                attempt.outcome not in NOT_THE_KEYS,
+                attempt.outcome != OK.kind and attempt.outcome not in NOT_THE_KEYS,
                 attempt is record.attempts[-1],
             )
             row = totals.setdefault(attempt.key_id, {"at_key": attempt.key_id} | dict.fromkeys(_KEY_TALLY, 0))

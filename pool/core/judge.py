@@ -59,6 +59,7 @@ class Judge:
         self._remember = remember
         self._streaks: dict[int, deque[float]] = {}
         self._tripped: set[int] = set()
+        self._probing: set[int] = set()
         self._suspected_at: dict[int, float] = {}
         self._overloads: dict[tuple[int, str], int] = {}
         self._learned: dict[tuple[object, ...], int] = {}
@@ -126,10 +127,14 @@ class Judge:
         if key.id not in self._tripped:
             return False
         self._catalogue.bench(key.id, PROBING, now + PROBE_S)
+        self._probing.add(key.id)
         return True
 
     def probed(self, key: Key) -> None:
         """The one request that tries a key on probation has its answer."""
+        if key.id not in self._probing:
+            return
+        self._probing.discard(key.id)
         bench = self._catalogue.benches(key.id).get("")
         if bench is not None and bench.reason == PROBING:
             self._catalogue.release(key.id, "")

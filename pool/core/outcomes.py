@@ -57,6 +57,11 @@ OK = Outcome("ok")
 EMPTY = Outcome("empty", OTHER_KEY, reason="200 without any content")
 GONE = Outcome("client_gone")
 
+NOT_THE_KEYS = frozenset(
+    {"client_gone", "rejected", "location", "other", "model_missing", "misrouted", "request_too_large", "draining"}
+)
+"""How attempts end that tell nothing of their key: the caller or nobody was at fault."""
+
 
 @dataclass(frozen=True, slots=True)
 class Penalties:
