@@ -190,7 +190,7 @@ def compared(wanted: Any, found: Any, path: Path = (), subset: bool = False) -> 
     if isinstance(wanted, str) and _UUID.fullmatch(wanted) and found not in (MISSING, None):
         return
     if isinstance(wanted, dict) and isinstance(found, dict):
-        names = {name if name in found else camel(name): value for name, value in wanted.items()}
+        names = {camel(name) if name not in found and camel(name) in found else name: wanted[name] for name in wanted}
         for name in [*names, *(name for name in found if name not in names and not subset)]:
             if name not in ("id", "created") or (path and name in names):
                 yield from compared(names.get(name, MISSING), found.get(name, MISSING), (*path, name), subset)

@@ -13,14 +13,25 @@ import orjson
 from conformance import openai, reasons
 from conformance.calls import chat_call, codec_of
 from conformance.cases import Case, require, same
-from conformance.choices import KNOWN_MEMBERS
-from conformance.meaning import Said, chunks_of, of_chunks, of_completion
+from conformance.googles_layer import cached_told, native_of, thoughts_told, without_tags, word_of
+from conformance.meaning import FINISHES, Said, chunks_of, of_chunks, of_completion
 from conformance.shapes import is_completion, is_stream
+from conformance.vectors import are_packed, numbers
 from pool.core import sse
 from pool.core.calls import GEMINI, OPENAI
 
-FINISHES = {"stop": "STOP", "tool_calls": "STOP", "length": "MAX_TOKENS"}
-THOUGHT, THOUGHT_END = "<thought>", "</thought>"
+CALL = ("", ".id", ".type", ".function", ".function.name", ".function.arguments")
+SAID = ("", ".role", ".content", *(f".tool_calls{path}" for path in CALL))
+COMMON = frozenset(
+    {
+        *(".id", ".object", ".created", ".model", ".choices", ".choices.index", ".choices.finish_reason"),
+        *(f".choices.{member}{path}" for member in ("message", "delta") for path in SAID),
+        *(".usage", ".usage.prompt_tokens", ".usage.completion_tokens", ".usage.total_tokens"),
+    }
+)
+"""What every client reads: where Google's layer has it, so have we. Everything else is compared by what it says."""
+
+MEANT = ("annotations", "images", "audio", "logprobs", "reasoning_content", "function_call", "refusal")
 OWN = ("thought", "thought_signature")
 """Members of Google's layer beside `extra_content`, which says the same."""
 
@@ -41,35 +52,45 @@ def check(case: Case) -> list[str]:
     elif isinstance(body, dict) and "choices" in body:
         found += _whole(payload, body)
     elif isinstance(body, dict) and _is_vectors(body):
-        found += _vectors(payload, body)
+        found += _vectors(body)
     return list(dict.fromkeys(found))
 
 
 def _whole(payload: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    native = _native(theirs, "message")
-    reply = codec_of(OPENAI, GEMINI, "chat").reply(chat_call({**payload, "stream": False}), {}, orjson.dumps(native))
-    ours = json.loads(reply.body)
+    plain = without_tags([theirs], "message")
+    [native] = native_of(plain, "message")
+    call = chat_call({**_asked(payload, theirs), "stream": False})
+    ours = json.loads(codec_of(OPENAI, GEMINI, "chat").reply(call, {}, orjson.dumps(native)).body)
     is_completion(ours)
     found = _members([theirs], [ours]) + _usage(theirs.get("usage"), ours["usage"])
-    return found + _meaning(of_completion(theirs), of_completion(ours), streamed=False)
+    found += [reasons.THOUGHTS_APART] if plain != [theirs] else []
+    return found + _meaning(of_completion(plain[0]), of_completion(ours))
+
+
+def _asked(payload: dict[str, Any], theirs: Any) -> dict[str, Any]:
+    """Only who asked by functions, the predecessor of tools, is answered so."""
+    answered = "function_call" in json.dumps(theirs)
+    return {name: value for name, value in payload.items() if name != "functions" or answered}
 
 
 def _stream(payload: dict[str, Any], theirs: list[dict[str, Any]]) -> list[str]:
+    stated = [chunk["usage"] for chunk in theirs if chunk.get("usage")]
     options = payload.get("stream_options") or {}
-    with_usage = bool(isinstance(options, dict) and options.get("include_usage"))
-    call = chat_call({**payload, "stream": True, "stream_options": {"include_usage": with_usage}})
-    reader = codec_of(OPENAI, GEMINI, "chat").reader(call, {})
-    out = b"".join(reader.feed(sse.encode(orjson.dumps(_native(chunk, "delta")))) for chunk in _whole_calls(theirs))
-    require(reader.finished == any(_finish(chunk) for chunk in theirs), "finished")
+    with_usage = bool(stated or (isinstance(options, dict) and options.get("include_usage")))
+    asked = {**_asked(payload, theirs), "stream": True, "stream_options": {"include_usage": with_usage}}
+    reader = codec_of(OPENAI, GEMINI, "chat").reader(chat_call(asked), {})
+    plain = _whole_calls(without_tags(theirs, "delta"))
+    out = b"".join(reader.feed(sse.encode(orjson.dumps(native))) for native in native_of(plain, "delta"))
+    require(reader.finished == _finishes(theirs), "finished")
     out += reader.end()
     ours = chunks_of(out)
     is_stream(out, ours, with_usage)
     found = _members(theirs, ours)
-    stated = [chunk["usage"] for chunk in theirs if chunk.get("usage")]
-    if stated and with_usage:
+    found += [reasons.THOUGHTS_APART] if without_tags(theirs, "delta") != theirs else []
+    if stated:
         found += [reasons.USAGE_ONCE] if len(stated) > 1 or theirs[-1].get("choices") else []
         found += _usage(stated[-1], ours[-1]["usage"])
-    return found + _meaning(of_chunks(theirs), of_chunks(ours), streamed=True)
+    return found + _meaning(of_chunks(plain), of_chunks(ours))
 
 
 def _whole_calls(chunks: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -98,90 +119,45 @@ def _put_together(pieces: list[dict[str, Any]]) -> dict[str, Any]:
     return {**pieces[0], "function": {**functions[0], "arguments": arguments}}
 
 
-def _finish(chunk: dict[str, Any]) -> bool:
-    return any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
-
-
-# -- what the model behind Google's layer must have said ------------------------------------------------------
-
-
-def _native(theirs: dict[str, Any], member: str) -> dict[str, Any]:
-    candidates = []
-    for choice in theirs.get("choices") or ():
-        said = choice.get(member) or {}
-        candidate: dict[str, Any] = {"index": choice.get("index", 0), "content": {"parts": list(_parts(said))}}
-        finish = choice.get("finish_reason")
-        if finish:
-            # "content_filter: PROHIBITED_CONTENT" (recorded) holds Google's own word.
-            word = str(finish).partition(": ")[2]
-            candidate["finishReason"] = FINISHES.get(finish) or word or "SAFETY"
-        candidates.append(candidate)
-    native: dict[str, Any] = {"candidates": candidates, "modelVersion": theirs.get("model") or "m"}
-    usage = theirs.get("usage")
-    if isinstance(usage, dict):
-        read, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-        total = usage.get("total_tokens") or read + written
-        native["usageMetadata"] = {"promptTokenCount": read, "candidatesTokenCount": written, "totalTokenCount": total}
-        if total > read + written:
-            native["usageMetadata"]["thoughtsTokenCount"] = total - read - written
-    return native
-
-
-def _parts(said: dict[str, Any]) -> Any:
-    signature = _signature(said)
-    thought, text = _thoughts(said.get("content") or "")
-    if thought:
-        yield {"text": thought, "thought": True}
-    if text:
-        yield {"text": text, **({"thoughtSignature": signature} if signature else {})}
-    for place, call in enumerate(said.get("tool_calls") or ()):
-        function = call.get("function") or {}
-        part: dict[str, Any] = {"functionCall": {"name": function.get("name", ""), "args": _args(function)}}
-        own = _signature(call) or (signature if not text and not place else None)
-        yield part | ({"thoughtSignature": own} if own else {})
-
-
-def _args(function: dict[str, Any]) -> Any:
-    return json.loads(function.get("arguments") or "{}")
-
-
-def _thoughts(content: str) -> tuple[str, str]:
-    """The closing tag is glued to the first words of the answer (recorded)."""
-    if THOUGHT not in content:
-        return "", content.replace(THOUGHT_END, "")
-    head, _, rest = content.partition(THOUGHT)
-    thought, _, tail = rest.partition(THOUGHT_END)
-    return thought, head + tail
-
-
-def _signature(holder: dict[str, Any]) -> str | None:
-    google = (holder.get("extra_content") or {}).get("google") or {}
-    return google.get("thought_signature")
+def _finishes(chunks: list[dict[str, Any]]) -> bool:
+    choices = [choice for chunk in chunks for choice in chunk.get("choices") or ()]
+    ended = {choice.get("index", 0) for choice in choices if choice.get("finish_reason")}
+    return bool(ended) and ended == {choice.get("index", 0) for choice in choices}
 
 
 # -- the comparison ----------------------------------------------------------------------------------------------
 
 
-def _meaning(theirs: dict[int, Said], ours: dict[int, Said], streamed: bool) -> list[str]:
+def _meaning(theirs: dict[int, Said], ours: dict[int, Said]) -> list[str]:
     same(set(ours), set(theirs), "choices")
     found = []
     for index, wanted in theirs.items():
         given = ours[index]
-        thought, text = _thoughts(wanted.text)
-        if thought or THOUGHT_END in wanted.text:
-            found.append(reasons.THOUGHTS_APART)
-        same(given.text, text, "content")
-        same(given.calls, wanted.calls, "calls")
-        found += _finish_reason(wanted.finish, given, streamed)
+        for member in ("text", "thoughts", "calls", "pictures", "audio", "logprobs"):
+            same(getattr(given, member), getattr(wanted, member), member)
+        signatures = {*wanted.signatures, *wanted.text_signatures}
+        same({*given.signatures, *given.text_signatures}, signatures, "signatures")
+        _quotes(wanted, given)
+        found += _finish_reason(wanted.finish, given)
     return found
 
 
-def _finish_reason(theirs: str | None, ours: Said, streamed: bool) -> list[str]:
-    if theirs == ours.finish:
+def _quotes(wanted: Said, given: Said) -> None:
+    """Of places in a text with <thought> in it nobody knows what they count."""
+    same({(one.url, one.title) for one in given.quotes}, {(one.url, one.title) for one in wanted.quotes}, "annotations")
+    if not wanted.thoughts:
+        told = {one.place for one in wanted.quotes if one.place[1] > one.place[0]}
+        require(told <= {one.place for one in given.quotes}, f"annotations of {sorted(told)}")
+
+
+def _finish_reason(theirs: str | None, ours: Said) -> list[str]:
+    """A stream that was cut, and a whole answer that tells no end, have none to compare."""
+    if theirs is None or theirs == ours.finish:
         return []
     if theirs == "stop" and ours.calls and ours.finish == "tool_calls":
         return [reasons.CALLS_FINISH_AS_CALLS]
-    if str(theirs).startswith("content_filter") and ours.finish == "content_filter":
+    blocked = theirs.startswith("content_filter") and ours.finish == "content_filter"
+    if theirs not in FINISHES and (blocked or ours.native_finish == word_of(theirs)):
         return [reasons.ONLY_OPENAIS_FINISHES]
     same(ours.finish, theirs, "finish_reason")
     return []
@@ -190,19 +166,23 @@ def _finish_reason(theirs: str | None, ours: Said, streamed: bool) -> list[str]:
 def _usage(theirs: Any, ours: dict[str, Any]) -> list[str]:
     if not isinstance(theirs, dict):
         return []
-    same(ours["prompt_tokens"], theirs.get("prompt_tokens") or 0, "prompt_tokens")
-    same(ours["total_tokens"], theirs.get("total_tokens") or 0, "total_tokens")
-    thoughts = ours["completion_tokens_details"]["reasoning_tokens"]
-    same(ours["completion_tokens"] - thoughts, theirs.get("completion_tokens") or 0, "completion_tokens")
+    read, written = theirs.get("prompt_tokens") or 0, theirs.get("completion_tokens") or 0
+    total = max(theirs.get("total_tokens") or 0, read + written)
+    same(ours["prompt_tokens"], read, "prompt_tokens")
+    same(ours["total_tokens"], total, "total_tokens")
+    same(ours["completion_tokens"], total - read, "completion_tokens")
+    same(ours["prompt_tokens_details"]["cached_tokens"], cached_told(theirs), "cached_tokens")
+    thoughts = total - read - written
+    same(ours["completion_tokens_details"]["reasoning_tokens"], thoughts or thoughts_told(theirs), "reasoning_tokens")
     return [reasons.THOUGHTS_ARE_COMPLETION] if thoughts else []
 
 
 def _members(theirs: list[dict[str, Any]], ours: list[dict[str, Any]]) -> list[str]:
     """Whatever a client may read in Google's answer stands in ours too, but for doubles of `extra_content`."""
     told = _paths(theirs)
-    missing = {name for name in told - _paths(ours) if not _is_own(name)}
-    unknown = {name for name in missing if name.rpartition(".")[2] not in KNOWN_MEMBERS}
-    require(missing == unknown, f"members only Google has: {sorted(missing - unknown)}")
+    missing = told - _paths(ours)
+    require(not missing & COMMON, f"members only Google has: {sorted(missing & COMMON)}")
+    unknown = {name for name in missing if not _is_own(name) and not set(name.split(".")) & set(MEANT)}
     found = [reasons.SIGNATURE_ONCE] if any(_is_own(name) for name in told) else []
     return [*found, reasons.GOOGLES_MEMBER] if unknown else found
 
@@ -230,12 +210,6 @@ def _is_vectors(body: dict[str, Any]) -> bool:
     return isinstance(data, list) and bool(data) and isinstance(data[0], dict) and "embedding" in data[0]
 
 
-def _vectors(payload: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    vectors = [item["embedding"] for item in theirs["data"]]
-    native = {"embeddings": [{"values": vector} for vector in vectors]}
-    call = chat_call({"model": theirs.get("model") or "m", "input": ["x"] * len(vectors)}, "embeddings")
-    ours = json.loads(codec_of(OPENAI, GEMINI, "embeddings").reply(call, {}, orjson.dumps(native)).body)
-    same([item["embedding"] for item in ours["data"]], vectors, "vectors")
-    same([item["index"] for item in ours["data"]], list(range(len(vectors))), "index")
-    require(ours["object"] == "list" and ours["usage"]["total_tokens"] > 0, "usage, even if it is estimated")
+def _vectors(theirs: dict[str, Any]) -> list[str]:
+    are_packed([numbers(item["embedding"]) for item in theirs["data"]], theirs.get("model") or "m")
     return [reasons.INDEX_AND_USAGE] if "usage" not in theirs or "index" not in theirs["data"][0] else []

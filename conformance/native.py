@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
-from conformance import reasons
+from conformance import counting, reasons
 from conformance.calls import chat_call, codec_of, native_call
 from conformance.cases import Case, Unmet, require, same
+from conformance.counting import counts_of
 from conformance.errors import kept
-from conformance.meaning import Said, chunks_of, finish_meant, of_chunks, of_completion, of_native
+from conformance.meaning import chunks_of, of_chunks, of_completion, of_native
+from conformance.saying import says
 from conformance.shapes import is_completion, is_stream
+from conformance.vectors import are_packed
 from conformance.wires import array_wires, events_wire, fed, json_wires
 from pool.core.calls import GEMINI, OPENAI, Call, Usage
-from pool.core.dialects.gemini.chunks import block_of
 
 GENERATED = ("generate", "stream_generate")
+EMBEDDED = ("embed", "batch_embed")
 
 
 def check(case: Case) -> list[str]:
@@ -80,6 +84,9 @@ def _plain(call: Call, response: dict[str, Any], body: Any) -> list[str]:
             found += _usage(body.get("usageMetadata"), reply.usage)
     if call.operation in GENERATED and ("candidates" in body or "promptFeedback" in body):
         found += _converted(call, body)
+    if call.operation in EMBEDDED:
+        vectors = body["embeddings"] if "embeddings" in body else [body["embedding"]]
+        are_packed([vector.get("values") or [] for vector in vectors])
     return list(dict.fromkeys(found))
 
 
@@ -128,7 +135,8 @@ def _json(data: str) -> Any:
 def _ends(chunks: list[dict[str, Any]]) -> bool:
     """Whether every candidate that spoke has finished, or the prompt was blocked."""
     said = of_native(chunks)
-    return any(block_of(chunk) for chunk in chunks) or (bool(said) and all(one.finish for one in said.values()))
+    blocked = any((chunk.get("promptFeedback") or {}).get("blockReason") for chunk in chunks)
+    return blocked or (bool(said) and all(one.finish for one in said.values()))
 
 
 def _array(call: Call, chunks: list[dict[str, Any]]) -> list[str]:
@@ -159,22 +167,14 @@ def _usage(stated: Any, usage: Usage) -> list[str]:
     """What was counted is what was stated; the total is Google's own but where that is no sum (2 of 1464 recorded)."""
     if not isinstance(stated, dict) or not isinstance(stated.get("promptTokenCount"), int):
         return []
+    wanted = counts_of(stated)
+    same(usage.input, wanted.read, "input")
     if not any(name in stated for name in ("candidatesTokenCount", "thoughtsTokenCount", "responseTokenCount")):
-        same(usage.input, _count(stated, "promptTokenCount") + _count(stated, "toolUsePromptTokenCount"), "input")
         return []
-    same(usage.cached, _count(stated, "cachedContentTokenCount"), "cached tokens")
-    same(usage.thinking, _count(stated, "thoughtsTokenCount"), "thoughts' tokens")
+    same((usage.cached, usage.thinking), (wanted.cached, wanted.thoughts), "cached tokens and thoughts'")
+    same(usage.output, wanted.written or usage.output, "output")
     total = stated.get("totalTokenCount")
-    if not isinstance(total, int) or usage.total == total:
-        return []
-    read = _count(stated, "promptTokenCount") + _count(stated, "toolUsePromptTokenCount")
-    written = _count(stated, "candidatesTokenCount") or _count(stated, "responseTokenCount")
-    same(usage.total, read + written + usage.thinking, "total tokens")
-    return [reasons.TOTAL_IS_A_SUM]
-
-
-def _count(stated: dict[str, Any], name: str) -> int:
-    return int(stated.get(name) or 0)
+    return [] if not isinstance(total, int) or usage.total == total else [reasons.TOTAL_IS_A_SUM]
 
 
 # -- the same, for a client of OpenAI's ----------------------------------------------------------------------
@@ -185,13 +185,18 @@ def _converted(call: Call, native: dict[str, Any]) -> list[str]:
     reply = codec_of(OPENAI, GEMINI, "chat").reply(chat, {}, orjson.dumps(native))
     answer = json.loads(reply.body)
     is_completion(answer)
-    if _counted(native):
-        same(answer["usage"]["total_tokens"], reply.usage.total, "total_tokens")
-    return _says(of_native([native]), of_completion(answer), [native])
+    counting.are_told(native.get("usageMetadata"), answer["usage"])
+    _named(call, [native], [answer])
+    return says([native], of_completion(answer), streamed=False)
 
 
-def _counted(native: dict[str, Any]) -> bool:
-    return bool((native.get("usageMetadata") or {}).get("totalTokenCount"))
+def _named(call: Call, native: list[dict[str, Any]], ours: list[dict[str, Any]]) -> None:
+    """The model is called as Google calls it, else as it was asked for."""
+    stated = [unquote(str(one["modelVersion"])).rpartition("/")[2] for one in native if one.get("modelVersion")]
+    for answer in ours:
+        name = str(answer["model"]).rpartition("/")[2]
+        known = [*stated, call.model.rpartition("/")[2].partition(":")[0]]
+        require(name in known, f"model {name!r}, recorded {known}")
 
 
 def _streamed(call: Call, chunks: list[dict[str, Any]], wire: bytes) -> list[str]:
@@ -205,35 +210,8 @@ def _streamed(call: Call, chunks: list[dict[str, Any]], wire: bytes) -> list[str
         require(reader.failure is None, f"the stream cannot be read: {reader.failure!r}")
         made = chunks_of(given + last)
         is_stream(given + last, made, with_usage)
-        found += _says(of_native(chunks), of_chunks(made), chunks)
+        if with_usage:
+            counting.are_told(_last_usage(chunks), made[-1]["usage"], reader.finished)
+        _named(call, chunks, made)
+        found += says(chunks, of_chunks(made), streamed=True)
     return found
-
-
-def _says(native: dict[int, Said], ours: dict[int, Said], answers: list[dict[str, Any]]) -> list[str]:
-    blocked = any(block_of(answer) for answer in answers)
-    if not native:
-        finishes = {said.finish for said in ours.values()}
-        same(finishes, {"content_filter"} if blocked else {"stop"}, "how an answer without candidates ends")
-        require(not blocked or all(said.refusal for said in ours.values()), "a block is told")
-        return []
-    same(set(ours), set(native), "candidates")
-    found = []
-    for index, said in native.items():
-        found += _choice(said, ours[index], blocked)
-    return found
-
-
-def _choice(native: Said, ours: Said, blocked: bool) -> list[str]:
-    same([name for name, _ in ours.calls], [name for name, _ in native.calls], "calls")
-    for (_, given), (_, wanted) in zip(ours.calls, native.calls, strict=True):
-        require(wanted is None or given == wanted, f"arguments {given!r}, recorded {wanted!r}")
-    same(ours.signatures, native.signatures, "signatures of calls")
-    same(ours.thoughts, native.thoughts, "thoughts")
-    if not blocked:
-        same(ours.finish, finish_meant(native.finish, bool(native.calls)), "finish_reason")
-    if native.code:
-        require(all(word in ours.text for word in native.text.split()), "text around code")
-        return [reasons.CODE_AS_MARKDOWN]
-    same(ours.text, native.text, "text")
-    require(bool(ours.media) == bool(native.media), "media")
-    return []

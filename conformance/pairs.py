@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from conformance import choices
-from conformance.calls import body_of, chat_call, codec_of
+from conformance.calls import PICTURE, UNTOUCHED, body_of, chat_call, codec_of
 from conformance.cases import Case, Unmet, require, same
 from conformance.claims import MISSING, Difference, Path, Stream, compared, differences
 from conformance.errors import kept
-from conformance.meaning import chunks_of, of_chunks
+from conformance.meaning import chunks_of, decoded, of_chunks
 from pool.core import sse
 from pool.core.calls import GEMINI, OPENAI, Ask
+from pool.core.dialects import ConversionSettings
 from pool.core.dialects.cutting import parts_of
 from pool.core.faults import Fault
 
@@ -64,7 +66,7 @@ def _operation(pair: dict[str, Any]) -> str:
 def _request(pair: dict[str, Any]) -> list[str]:
     payload = _completed(pair)
     try:
-        ask = _asked(payload, _operation(pair))
+        ask = _asked(payload, _operation(pair), _standing(pair))
     except Fault as fault:
         if _claims(pair) == [{"error": True}]:
             same(fault.status, 400, "status")
@@ -97,8 +99,31 @@ def _completed(pair: dict[str, Any]) -> dict[str, Any]:
     return payload
 
 
-def _asked(payload: dict[str, Any], operation: str) -> Ask:
-    codec = codec_of(OPENAI, GEMINI, operation)
+def _standing(pair: dict[str, Any]) -> ConversionSettings:
+    """What is fetched is what the peer's test found at the address, where it tells."""
+    kinds, datas = _named(pair["expect"], "mimeType"), _named(pair["expect"], "data")
+    for claim in _claims(pair):
+        if isinstance(claim, dict) and ({"inlineData", "inline_data"} & {claim.get("find"), *claim.get("path", ())}):
+            known = [datas] if claim["path"][-1:] == ["data"] else [kinds] if claim["path"][-1:] == ["mimeType"] else []
+            for told in known:
+                told += [claim["equals"]] if isinstance(claim.get("equals"), str) else []
+    fetched = next((raw for raw in map(decoded, datas) if raw), PICTURE[1])
+    return replace(UNTOUCHED, resolve=lambda url: (next(iter(kinds), PICTURE[0]), fetched))
+
+
+def _named(document: Any, name: str) -> list[str]:
+    """The texts of that name inside of every inlineData."""
+    if isinstance(document, list):
+        return [text for one in document for text in _named(one, name)]
+    if not isinstance(document, dict):
+        return []
+    inline = document.get("inlineData")
+    own = [inline[name]] if isinstance(inline, dict) and isinstance(inline.get(name), str) else []
+    return own + [text for one in document.values() for text in _named(one, name)]
+
+
+def _asked(payload: dict[str, Any], operation: str, settings: ConversionSettings) -> Ask:
+    codec = codec_of(OPENAI, GEMINI, operation, settings)
     call = chat_call(payload, operation)
     first = parts_of(codec, call, call.model)[0]
     return codec.ask(first, call.model)

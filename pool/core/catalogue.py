@@ -87,6 +87,11 @@ class Catalogue:
         self.default_pool_id = 0
         self.revision = 0
 
+    def clear(self) -> None:
+        """Know no key any more."""
+        self.keys, self.rotations, self.pools_of_key, self.projects = {}, {}, {}, {}
+        self.revision = 0
+
     def candidates(self, pool_id: int) -> dict[str, Provider]:
         """The providers a pool has keys of, by slug."""
         return {
@@ -97,7 +102,12 @@ class Catalogue:
 
     def ready_seats(self, now: float) -> int:
         """How many keys could be chosen now, counted once a pool they are in."""
-        return sum(rotation.ready("", now) for rotations in self.rotations.values() for rotation in rotations.values())
+        return sum(
+            rotation.ready("", now)
+            for rotations in self.rotations.values()
+            for slug, rotation in rotations.items()
+            if slug in self.providers
+        )
 
     def put_key(self, key: Key, now: float) -> None:
         """Take a key in, or its changed fields; its rotations learn whether a person or the upstream stopped it."""
@@ -161,6 +171,9 @@ class Catalogue:
         """Take in what some worker announced."""
         if word.reason == MADE:
             return
+        if word.reason == LIMITED and not word.until:
+            self.unlimit(word.key_id)
+            return
         key = self.keys.get(word.key_id)
         if word.until:
             if word.reason == DEAD and key is not None:
@@ -176,7 +189,10 @@ class Catalogue:
     def put_member(self, pool_id: int, member: Member, now: float, known: Mapping[str, Bench] | None = None) -> None:
         """Seat a key in a pool. `known`: benches, by model, that another pool of the same key already holds."""
         key = self.keys[member.key_id]
-        rotation = self.rotations.setdefault(pool_id, {}).setdefault(key.provider, Rotation(vitals=self.vitals))
+        of_pool = self.rotations.setdefault(pool_id, {})
+        rotation = of_pool.get(key.provider)
+        if rotation is None:
+            rotation = of_pool[key.provider] = Rotation(vitals=self.vitals)
         benches = known if known is not None else self.benches(key.id)
         rotation.add(member)
         self.pools_of_key.setdefault(key.id, set()).add(pool_id)

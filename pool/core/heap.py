@@ -9,6 +9,9 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+PIECE = 1_000
 
 _under_way = 0
 
@@ -25,3 +28,9 @@ def uncollected() -> Iterator[None]:
         _under_way -= 1
         if not _under_way:
             gc.enable()
+
+
+def let_go(pile: list[Any]) -> None:
+    """Free many values bit by bit, in a thread. Freed as one, 100,000 of them stop every thread for 100 ms."""
+    while pile:
+        del pile[-PIECE:]

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from .importing_tables import read_json, read_table
-from .importing_words import NO_KEY, Row, judge
+from .importing_tables import read_json, read_litellm, read_table
+from .importing_words import NO_KEY, SHORTEST, Row, judge
 
 __all__ = ["NO_KEY", "Parsed", "Row", "parse"]
 
@@ -24,12 +24,16 @@ _LABELLED = re.compile(r"([^:,;|]{1,80}?)\s*[:：]\s*(\S+)")
 _SHAPED = re.compile(r"(?:AIza|AQ\.|sk-|gsk_|xai-)\S{12,}")
 _PLAUSIBLE = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])[\w.+/=~-]{20,}", re.ASCII)
 _LIST = re.compile(r"[\s,;]+")
-_SEPARATORS = re.compile(r"[\t,;，；]")
+_SEPARATORS = re.compile(r"[\t,;，；、]")
+_BULLET = re.compile(r"(?:[-*•]|\d{1,6}[.)])\s+(?=\S)")
 _BAR = re.compile(r"\s*\|\s*")
+_WEIGHT = re.compile(r"0*(?:100|\d{1,2})", re.ASCII)
 _COMMENT = re.compile(r"\s+#.*$")
+_OF_JSON = re.compile(r"[{}\[\]\"]")
+_BULLETS = "-*•0123456789"
 _PUNCTUATION = re.compile(r"[\W_]+")
 _QUOTES = "\"'`“”‘’"
-_WRAPPED = _QUOTES + "<>()"
+_WRAPPED = _QUOTES + "<>()[]"
 
 OWN_VARIABLES = frozenset({"ADMIN_KEY", "PROXY_API_KEY", "SECRET_KEY", "KEY_ENCRYPTION_SECRET", "ADMIN_PASSWORD"})
 """Lines of a predecessor's `.env` that hold no upstream key."""
@@ -54,9 +58,9 @@ class Parsed:
 def parse(text: str) -> Parsed:
     """Every key in a text somebody pasted, whatever form it has. Never raises; 100,000 lines take about a second."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    found = read_json(text)
-    if found is None:
-        found = read_table(text)
+    for read in (read_json, read_table, read_litellm):
+        if (found := read(text)) is not None:
+            break
     return Parsed(_once(_lines(text) if found is None else found))
 
 
@@ -86,6 +90,8 @@ def _line(number: int, line: str) -> Iterable[Row]:
             return found
     if "#" in line:
         line = _COMMENT.sub("", line)
+    if line[0] in _BULLETS:
+        line = _BULLET.sub("", line, count=1)
     assigned = _ASSIGNED.fullmatch(line) if "=" in line else None
     if assigned and (assigned[1].isupper() or _OF_KEYS.search(assigned[1])):
         return _assignment(number, assigned[1], assigned[2])
@@ -124,7 +130,11 @@ def _cells(number: int, cells: list[str]) -> Iterable[Row]:
     shaped = [cell for cell in cells if _SHAPED.match(cell) and " " not in cell]
     keys = shaped or [cell for cell in cells if _PLAUSIBLE.fullmatch(cell) and not _EMAIL.fullmatch(cell)]
     if len(keys) == 1:
-        return [_weighted(number, keys[0], **_beside(cell for cell in cells if cell is not keys[0]))]
+        said = _beside(cell for cell in cells if cell is not keys[0])
+        note = said.get("note", "")
+        if len(note) > SHORTEST and _IN_PROSE.search(note):  # a second key, among words
+            return _words(number, " ".join(cells))
+        return [_weighted(number, keys[0], **said)]
     if len(keys) == len(cells) or (len(keys) > 1 and not any(" " in cell for cell in cells)):
         rest = [cell for cell in cells if cell not in keys and not _EMAIL.fullmatch(cell)]
         return [_weighted(number, cell) for cell in keys + rest]
@@ -132,7 +142,13 @@ def _cells(number: int, cells: list[str]) -> Iterable[Row]:
 
 
 def _each(number: int, cells: list[str]) -> list[Row]:
-    rows = [_weighted(number, cell) for cell in cells if not _EMAIL.fullmatch(cell)]
+    """Each cell for a key; where it is a piece of JSON, as of a text that broke off, the keys in it."""
+    rows = []
+    for cell in cells:
+        if _OF_JSON.search(cell):
+            rows += [Row(number, secret) for secret in _IN_PROSE.findall(cell)]
+        elif not _EMAIL.fullmatch(cell):
+            rows.append(_weighted(number, cell))
     return rows or [Row(number, "", problem=NO_KEY)]
 
 
@@ -143,7 +159,7 @@ def _beside(cells: Iterable[str], joint: str = " · ") -> dict[str, str]:
     for cell in cells:
         if "email" not in said and _EMAIL.fullmatch(cell):
             said["email"] = cell
-        elif "weight" not in said and cell.isdigit() and int(cell) <= 100:
+        elif "weight" not in said and _WEIGHT.fullmatch(cell):
             said["weight"] = cell
         else:
             notes.append(cell)
@@ -177,7 +193,7 @@ def _weighted(number: int, text: str, **said: str) -> Row:
     """A row of `key` or `key|weight`."""
     secret, bar, weight = _bare(text).partition("|")
     if bar:
-        if weight.strip().isdigit():
+        if weight.strip().isdecimal():
             said["weight"] = weight.strip()
         elif weight.strip():
             said["note"] = weight.strip()

@@ -20,12 +20,25 @@ COLUMNS = {
     "note": ("note", "notes", "remark", "remarks", "comment", "description", "备注"),
     "project": ("project", "project_id", "项目"),
     "provider": ("provider", "type", "vendor", "service", "channel_type", "类型"),
+    "tags": ("tags", "tag", "labels", "标签"),
 }  # fmt: skip
 """What a field may be called, in a header or as a member of an object."""
+
+NO_UPSTREAMS = frozenset(
+    "allowed_tokens auth_token proxy_keys proxy_key auth_key authkey master_key admin_key salt_key".split()
+)
+"""What other gateways call the keys that their own clients present."""
 
 _FIELD = {name: field for field, names in COLUMNS.items() for name in names}
 _LOOKS_LIKE_A_KEY = re.compile(r"(?:AIza|AQ\.|sk-)\S{12,}")
 _LIST = re.compile(r"[\s,;]+")
+_LITELLM = re.compile(r"^\s*(?:- )?litellm_params\s*:", re.M)
+_YAML = re.compile(r"\s*(?:- )?(model_name|api_key)\s*:\s*(?:\"([^\"]*)\"|'([^']*)'|([^#\s]+))")
+_ELSEWHERE = ("os.environ/", "${")
+_GUARD = re.compile(r"^'(?= *[=+\-@\t\r\n＝＋－＠])")
+"""What exports put before a cell that a spreadsheet would run."""
+
+_RULE = re.compile(r"[\s:|-]*")
 
 
 def read_json(text: str, line: int = 0) -> list[Row] | None:
@@ -60,18 +73,46 @@ def _walk(value: Any, keys_expected: bool) -> Iterator[tuple[str, dict[str, str]
 def _object(value: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
     said: dict[str, str] = {}
     for name, member in value.items():
-        field = _FIELD.get(name.lower().replace("apikey", "api_key"))
+        field = _field(name)
+        if field == "tags" and isinstance(member, list):
+            member = ",".join(each for each in member if isinstance(each, str))
         if field and field != "secret" and isinstance(member, str | int | float) and field not in said:
             said[field] = str(member)
     for name, member in value.items():
-        field = _FIELD.get(name.lower().replace("apikey", "api_key"))
-        if isinstance(member, list | dict):
-            expected = field == "secret" or name.lower().endswith(("keys", "tokens"))
-            for secret, more in _walk(member, expected):
-                yield secret, more
-        elif isinstance(member, str) and (field == "secret" or (not field and _LOOKS_LIKE_A_KEY.fullmatch(member))):
-            for secret, more in _walk(member, True):
-                yield secret, {**said, **{key: text for key, text in more.items() if text}}
+        if name.lower() not in NO_UPSTREAMS:
+            yield from _member(name, member, said)
+
+
+def _member(name: str, member: Any, said: dict[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """The keys of one member of an object: its name may be one, too."""
+    field = _field(name)
+    if _LOOKS_LIKE_A_KEY.fullmatch(name):
+        yield name, {}
+    elif isinstance(member, list | dict):
+        yield from _walk(member, field == "secret" or name.lower().endswith(("keys", "tokens")))
+    elif isinstance(member, str) and (field == "secret" or (not field and _LOOKS_LIKE_A_KEY.fullmatch(member))):
+        for secret, more in _walk(member, True):
+            yield secret, {**said, **{key: text for key, text in more.items() if text}}
+
+
+def _field(name: str) -> str:
+    return _FIELD.get(name.lower().replace("apikey", "api_key"), "")
+
+
+def read_litellm(text: str) -> list[Row] | None:
+    """The keys of LiteLLM's configuration, each named for its model; None where it is another text. Those that stand
+    in the environment are not there to be read."""
+    if not _LITELLM.search(text):
+        return None
+    rows, model = [], ""
+    for number, line in enumerate(text.split("\n"), 1):
+        found = _YAML.match(line)
+        value = (found[2] or found[3] or found[4] or "") if found else ""
+        if found and found[1] == "model_name":
+            model = value
+        elif value and not value.startswith(_ELSEWHERE):
+            rows.append(Row.of(number, value, {"name": model}))
+    return rows
 
 
 def read_table(text: str) -> list[Row] | None:
@@ -86,7 +127,7 @@ def read_table(text: str) -> list[Row] | None:
     reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
     try:
         for cells in reader:
-            if [cell.strip().lower() for cell in cells] != names and any(cell.strip() for cell in cells):
+            if [cell.strip().lower() for cell in cells] != names and not all(map(_RULE.fullmatch, cells)):
                 rows.append(_record(reader.line_num, fields, cells))
     except csv.Error:
         return None
@@ -97,5 +138,5 @@ def _record(line: int, fields: list[str], cells: list[str]) -> Row:
     said: dict[str, str] = {}
     for field, cell in zip(fields, cells, strict=False):
         if field and cell.strip():
-            said.setdefault(field, cell.strip())
+            said.setdefault(field, _GUARD.sub("", cell.strip()))
     return Row.of(line, said.get("secret", "").strip("\"'"), said)

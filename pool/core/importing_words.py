@@ -25,7 +25,8 @@ _NEVER = tuple(NOT_A_KEY)
 SHORTEST, LONGEST = 20, 500
 UNKNOWN = "unknown"
 
-_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+_TAGS = re.compile(r"[,;|，；、]")
+_PRINTABLE = re.compile(r"[!#-;=?-Z^_a-z|~]+")  # but quotes, brackets and the like
 _SHAPED = ("AIza", "AQ.", "sk-")
 _OF_KEYS = re.compile(r"[A-Za-z0-9._-]+")
 _OF_TOKENS = re.compile(r"[A-Za-z0-9._~+/=:-]+")
@@ -50,7 +51,7 @@ class Row:
     """One key of a text and what was said beside it. `line` counts from 1; in JSON it is the number of the item.
 
     It has all that the inventory reads of a new key. `provider` is a guess by shape: gemini, openai or unknown;
-    `problem` says what is wrong, or may be.
+    `named` is whose key the text calls it. `problem` says what is wrong, or may be.
     """
 
     line: int
@@ -65,6 +66,7 @@ class Row:
     max_requests: int | None = None
     problem: str = ""
     kind: str = GOOD
+    named: str = ""
 
     @classmethod
     def of(cls, line: int, secret: str, said: Mapping[str, str]) -> Row:
@@ -76,6 +78,9 @@ class Row:
                 row.weight = min(int(words), 100) if words.isdecimal() and len(words) < 10 else 1
             elif name == "provider":
                 row.provider = _PROVIDERS.get(words.lower(), "")
+                row.named = row.provider or words.lower()[: lengths.LINE]
+            elif name == "tags":
+                row.tags = tags_of(words)
             else:
                 setattr(row, name, words[: lengths.NOTE if name == "note" else lengths.LINE])
         return row
@@ -83,6 +88,12 @@ class Row:
     @property
     def usable(self) -> bool:
         return self.kind in (GOOD, UNSURE)
+
+
+def tags_of(words: str) -> tuple[str, ...]:
+    """The tags a text lists, each once."""
+    tags = (tag.strip()[: lengths.LINE] for tag in _TAGS.split(words))
+    return tuple(dict.fromkeys(tag for tag in tags if tag))
 
 
 def judge(row: Row, twice: bool) -> Row:

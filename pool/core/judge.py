@@ -122,6 +122,13 @@ class Judge:
         until = now + WEEK_S + key.id * 7919 % STAGGER_S
         self._bench(key, NOT_ENTITLED, until, model, reason, now)
 
+    def forgive(self, key_id: int) -> None:
+        """Forget the errors counted against a key; what it rests for already stays."""
+        for model in [model for known, model in self._overloads if known == key_id]:
+            del self._overloads[key_id, model]
+        self._forgive(key_id, "")
+        self._tripped.discard(key_id)
+
     def on_probation(self, key: Key, now: float) -> bool:
         """Does the key come back from too many errors? Then nobody else may use it until `probed`."""
         if key.id not in self._tripped:

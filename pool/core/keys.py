@@ -35,4 +35,7 @@ class Key:
         return self.dead is None and (self.disabled_until is None or self.disabled_until <= now)
 
 
+BINNED_S = 7 * 86_400.0
+"""How long the bin keeps a deleted key."""
+
 FOREVER = float("inf")

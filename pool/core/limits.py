@@ -21,6 +21,15 @@ TOKENS, COST = "tpm", "usd"
 LIMIT_NAMES = ("rpm_limit", "tpm_limit", "rpd_limit", "concurrency_limit", "budget_usd_day", "budget_usd_month")
 KEY_LIMITS = ("rpm", "tpm", "rpd")
 
+MOST = 2**31 - 1
+MOST_USD = 1_000_000.0
+MOST_MODELS = 100
+"""Models that one key may have limits of."""
+
+MOST_ADDRESSES = 100
+WINDOWS = ("none", "day", "month")
+"""What a key's cap on attempts may count by."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spending:
@@ -28,6 +37,12 @@ class Spending:
 
     tokens: int
     nano_usd: int = 0
+
+
+def usual_rpm(requests: int, window_s: float) -> int | None:
+    """The limit of a new user key, reckoned to a minute, where the settings let it have `requests` in a window; None
+    where they let it have any number."""
+    return max(1, round(requests * 60 / window_s)) if requests else None
 
 
 def holder_bounds(

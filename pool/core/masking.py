@@ -9,13 +9,24 @@ _KEY_SHAPES = re.compile(
     r"|(?<![0-9A-Za-z])(?:(?:AQ|ya29)\.[0-9A-Za-z_\-.]{10,}|sk-[0-9A-Za-z_\-]{12,})"
     r"|(?<=Bearer )[^\s\"'<>]{8,}|(?<=[?&]key=)[^\s&\"'<>]+|(?<=[?&]apikey=)[^\s&\"'<>]+"
 )
+_SURE_SHAPES = re.compile(
+    rb"(?<![0-9A-Za-z])(?:AIza[0-9A-Za-z_\-]{16,}|GOCSPX-[0-9A-Za-z_\-]{16,}|(?:AQ|ya29)\.[0-9A-Za-z_\-.]{16,}"
+    rb"|sk-[0-9A-Za-z_\-]{16,})|(?<=[?&]key=)[0-9A-Za-z_\-.]{16,}|(?<=Bearer )[0-9A-Za-z_\-.]{20,}"
+)
+"""What is a key and nothing else, as it stands in JSON; none of them matches a mask."""
 _MASKED = re.compile(r".{8}\.{3}.{4}")
+_HIDDEN = re.compile(r"\.{3}|…|\*")
 _PROJECT = re.compile(r"(?<=projects/)\d+|(?<=project_number:)\d+|(?<=project[ =])\d{6,}")
 
 
 def mask(secret: str) -> str:
     """First eight and last four characters; `***` where that would show most of it."""
     return f"{secret[:8]}...{secret[-4:]}" if len(secret) >= 16 else "***"
+
+
+def is_masked(text: str) -> bool:
+    """Does a part of it stand for characters left out? Said of anybody's masks; no key holds such a part itself."""
+    return bool(_HIDDEN.search(text))
 
 
 def redact(text: str, *secrets: str) -> str:
@@ -31,6 +42,8 @@ def redact(text: str, *secrets: str) -> str:
 
 
 def redact_bytes(body: bytes, secret: str) -> bytes:
-    """The same for a body that goes to a client: touched only where it holds the key itself."""
+    """The same for an error that goes to a client: touched only where it holds the key itself, or looks like one."""
     needle = secret.encode()
-    return body.replace(needle, mask(secret).encode()) if needle and needle in body else body
+    if needle and needle in body:
+        body = body.replace(needle, mask(secret).encode())
+    return _SURE_SHAPES.sub(lambda found: mask(found[0].decode()).encode(), body)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode
 
-from .calls import GEMINI, OPENAI, Ask
+from .calls import GEMINI, OPENAI, Ask, Timeouts
 
 RESERVED_SLUGS = frozenset(
     "pools login logout models chat embeddings images audio responses messages tokens stats logs "
@@ -25,15 +25,19 @@ _VERSION = re.compile(r"/v\d[0-9a-z]*$")
 class Provider:
     """Somebody with keys: a dialect, a base URL, and the way a key is sent.
 
-    `openai_url`: where a Gemini provider takes OpenAI-style calls itself, so that none is converted.
+    `openai_url`: where a Gemini provider takes OpenAI-style calls itself, so that none is converted. `key_header`: the
+    header that takes the key where that is not the dialect's own. `timeouts`: those of its own, in seconds, by the
+    names of `Timeouts`.
     """
 
     slug: str
     dialect: str
     base_url: str
-    proxy_url: str | None = None
+    proxy_url: str | None = field(default=None, repr=False)
     fallback_to_direct: bool = False
     openai_url: str | None = None
+    key_header: str | None = None
+    timeouts: Mapping[str, float] | None = None
 
     def speaking(self, dialect: str) -> Provider:
         """The same provider as a client of `dialect` meets it."""
@@ -43,9 +47,19 @@ class Provider:
 
     def credential(self, secret: str) -> tuple[str, str]:
         """The header that carries the key. Never a query parameter: URLs are logged."""
-        if self.dialect == GEMINI:
+        if self.key_header and self.key_header.lower() != "authorization":
+            return (self.key_header, secret)
+        if self.dialect == GEMINI and not self.key_header:
             return ("x-goog-api-key", secret)
         return ("Authorization", f"Bearer {secret}")
+
+    def patience(self, connect_s: float, first_byte_s: float, idle_s: float, plain: bool) -> Timeouts:
+        """How long to wait for it: as usual, but where it has its own. A plain answer is silent until it is whole."""
+        own = self.timeouts
+        if own:
+            connect_s, idle_s = own.get("connect_s", connect_s), own.get("idle_s", idle_s)
+            first_byte_s = own.get("first_byte_s", first_byte_s)
+        return Timeouts(connect_s, 5 * first_byte_s if plain else first_byte_s, idle_s)
 
     @property
     def root(self) -> str:

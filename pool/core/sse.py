@@ -34,19 +34,71 @@ class Event(NamedTuple):
     bare: bytes = b""
 
 
+# Over whole strings to the next brace; possessive, so that nothing is tried twice.
+_TO_BRACE = re.compile(rb'(?:[^"{}]*+"(?:[^"\\]++|\\.)*+")*+[^"{}]*+', re.DOTALL)
+_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+
+
+class Braces:
+    """Follows the braces of JSON in a buffer that grows, each byte once."""
+
+    __slots__ = ("_in_string", "at", "depth")
+
+    def __init__(self) -> None:
+        self.at = 0
+        self.depth = 0
+        self._in_string = False
+
+    def next(self, buffer: bytearray) -> bool:
+        """Goes on behind the next brace outside of strings; False where it has not come yet."""
+        while self.at < len(buffer):
+            if self._in_string:
+                self._leave_string(buffer)
+                if self._in_string:
+                    return False
+            found = _TO_BRACE.match(buffer, self.at)
+            self.at = found.end() if found else self.at
+            if self.at == len(buffer):
+                return False
+            byte = buffer[self.at]
+            self.at += 1
+            if byte == 0x22:
+                self._in_string = True
+            else:
+                self.depth += 1 if byte == 0x7B else -1
+                return True
+        return False
+
+    def open_in(self, buffer: bytearray) -> bool:
+        """Whether a brace in the buffer is not closed in it."""
+        while self.next(buffer):
+            pass
+        return self.depth > 0 or self._in_string
+
+    def _leave_string(self, buffer: bytearray) -> None:
+        found = _IN_STRING.match(buffer, self.at)
+        self.at = found.end() if found else self.at
+        # A lone backslash at the end waits for the byte it escapes.
+        if buffer[self.at : self.at + 1] == b'"':
+            self.at += 1
+            self._in_string = False
+
+
 class Cutter:
     """Hands out whole events as they came, byte for byte, and keeps the unfinished tail.
 
     Linear in the bytes fed, however they are split.
     """
 
-    __slots__ = ("_after_cr", "_max", "_scanned", "tail")
+    __slots__ = ("_after_cr", "_braces", "_max", "_peeked", "_scanned", "tail")
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self.tail = bytearray()
         self._scanned = 0
         self._max = max_event_bytes
         self._after_cr = False
+        self._braces = Braces()
+        self._peeked = 0
 
     def feed(self, piece: bytes) -> bytes:
         """All events that are complete now, with the blank lines that end them; b"" where there is none."""
@@ -63,6 +115,8 @@ class Cutter:
         if end:
             whole = bytes(memoryview(tail)[:end])
             del tail[:end]
+            self._braces = Braces()
+            self._peeked = 0
             self._after_cr = not tail and whole.endswith(b"\r")
         else:
             whole = b""
@@ -74,13 +128,16 @@ class Cutter:
     def whole_tail(self) -> bytes:
         """The tail where it may be JSON that lacks nothing but its blank line, which may never come; else b"".
 
-        Asked after every piece: a tail that is huge, or ends otherwise, is not copied.
+        Asked after every piece: a tail that is huge, ends otherwise, or has braces left to close, is not copied. One
+        that keeps looking whole is not looked at for ever: this stays linear in the bytes fed, too.
         """
         tail = self.tail
-        if not tail or len(tail) > MAX_PEEK_BYTES:
+        if not tail or not MAX_PEEK_BYTES >= len(tail) >= self._peeked >> 3:
             return b""
-        end = tail[-4:].rstrip()
-        return bytes(tail) if end.endswith(WHOLE_ENDS) else b""
+        if not tail[-4:].rstrip().endswith(WHOLE_ENDS) or self._braces.open_in(tail):
+            return b""
+        self._peeked += len(tail)
+        return bytes(tail)
 
     def end(self) -> bytes:
         """What is left when the stream ended: an event without its blank line, or b""."""

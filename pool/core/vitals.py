@@ -88,6 +88,11 @@ class Vitals:
             record.timed *= kept
             record.pace *= kept
 
+    @property
+    def flying(self) -> int:
+        """How many attempts are under way, with whatever key."""
+        return sum(self._flying.values())
+
     def in_flight(self, key_id: int) -> int:
         """How many attempts with this key are under way."""
         return self._flying.get(key_id, 0)

@@ -165,6 +165,32 @@ def test_thinking_is_asked_for_in_each_providers_way():
     assert "reasoning_effort" not in chat(thinking={"type": "disabled"})
 
 
+def test_an_effort_says_how_much_to_think_where_no_budget_does():
+    def thought(model="gemini-2.5-flash", **fields):
+        return asked(GEMINI, model=model, **fields)["generationConfig"]["thinkingConfig"]
+
+    low = {"output_config": {"effort": "low"}}
+    assert thought(**low) == {"thinkingBudget": 1024, "includeThoughts": False}
+    assert thought("gemini-3-flash-preview", **low) == {"thinkingLevel": "low", "includeThoughts": False}
+    assert thought(thinking={"type": "adaptive"}, **low) == {"thinkingBudget": 1024, "includeThoughts": True}
+    budget = {"type": "enabled", "budget_tokens": 5000}
+    assert thought(thinking=budget, **low) == {"thinkingBudget": 5000, "includeThoughts": True}
+    assert chat(**low)["reasoning_effort"] == "low"
+    assert chat(output_config={"effort": "max"})["reasoning_effort"] == "xhigh"
+    assert chat(thinking=budget, **low)["reasoning_effort"] == "medium"
+
+
+@pytest.mark.parametrize("model", ["gemini-2.5-flash", "gemini-3-pro", "gemini-2.0-flash"])
+def test_thinking_switched_off_is_what_no_effort_is(model):
+    def asked(operation, dialect, **fields):
+        call = Call("r", dialect, operation, model, False, b"", {"messages": HELLO, "model": model, **fields})
+        return orjson.loads(codec_for(dialect, GEMINI, operation).ask(call, model).body)
+
+    off = asked("messages", ANTHROPIC, thinking={"type": "disabled"})
+    assert off.get("generationConfig") == asked("chat", OPENAI, reasoning_effort="none").get("generationConfig")
+    assert "reasoning_effort" not in chat(thinking={"type": "disabled"})
+
+
 def test_an_answer_in_a_given_shape():
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     for stated in ({"output_config": {"format": {"type": "json_schema", "schema": schema}}},
@@ -184,6 +210,7 @@ def test_an_answer_in_a_given_shape():
         ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools.0.type"),
         ({"tools": [{"input_schema": {}}]}, "tools.0.name"),
         ({"tools": [TOOL], "tool_choice": {"type": "dice"}}, "tool_choice.type"),
+        ({"mcp_servers": [{"type": "url", "url": "https://example.com", "name": "x"}]}, "mcp_servers"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_carried_is_refused_by_name(payload, param):

@@ -70,6 +70,17 @@ def test_an_array_reads_as_the_events_it_is_made_of(size: int, indent: int | Non
     assert out == wanted
 
 
+@pytest.mark.parametrize("size", [0, 1, 2, 5])
+@pytest.mark.parametrize("before", [b"", b"\r\n "])
+def test_a_byte_order_mark_is_no_part_of_what_follows(size: int, before: bytes) -> None:
+    _, wanted = read(events(*SAID))
+    array = b"[" + b",".join(map(orjson.dumps, SAID)) + b"]"
+    for wire in (events(*SAID), array):
+        made, out = read(sse.BOM + before + wire, size)
+        assert made.finished
+        assert out == wanted
+
+
 @pytest.mark.parametrize("size", [0, 1, 5])
 def test_a_whole_answer_reads_as_a_stream_of_one_event(size: int) -> None:
     answer = chunk({"text": "all"}, {"functionCall": {"name": "f"}}, finish="STOP")
@@ -143,6 +154,28 @@ def test_a_picture_in_small_pieces_takes_linear_time(name: str) -> None:
     seconds(100_000)
     # Quadratic would be 64 times as long.
     assert seconds(3_200_000) < 24 * max(seconds(400_000), 0.005)
+
+
+def test_an_event_that_ends_like_a_whole_one_at_every_byte_takes_linear_time() -> None:
+    def seconds(size: int) -> float:
+        wire = events(chunk({"text": "}" * size}, finish="STOP"))
+        began = time.process_time()
+        made, _ = read(wire, 1)
+        assert made.finished
+        return time.process_time() - began
+
+    seconds(1_000)
+    # Quadratic would be 64 times as long.
+    assert seconds(40_000) < 24 * max(seconds(5_000), 0.02)
+
+
+def test_an_event_is_looked_at_once_its_braces_are_closed() -> None:
+    made = reader()
+    wire = events(chunk({"text": 'a } in "quotes\\" and {'}, finish="STOP"), end=b"")
+    for piece in split(wire, 1):
+        assert not made.finished
+        made.feed(piece)
+    assert made.finished
 
 
 # -- how things end ------------------------------------------------------------------------------------------------

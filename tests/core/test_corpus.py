@@ -22,7 +22,7 @@ OTHERWISE = {
     "errors": 6,
     "gemini_native": 9,
     "gemini_openai_compat": 10,
-    "pairs": 38,
+    "pairs": 39,
 }
 """How many cases are otherwise than recorded, for a reason. One more is a change somebody should look at."""
 

@@ -54,6 +54,17 @@ def one(text):
         f"Please use {A} (or {B}), both work.",
         f"ann@example.com:{A}\nbob@example.com : {B}",
         f"ann@example.com----secret1234----{A}\nbob@example.com----secret1234----{B}",
+        f"{A}、{B}",
+        f"keys = ['{A}', '{B}']",
+        f"      - GEMINI_API_KEYS={A},{B}",
+        f"| key | email |\n|-----|:-----:|\n| {A} | ann@example.com |\n| {B} | |",
+        f'{{"valid_keys": {{"{A}": 0}}, "invalid_keys": {{"{B}": 3}}}}',
+        f'{{"API_KEYS": ["{A}", "{B}"], "ALLOWED_TOKENS": ["{S}"], "AUTH_TOKEN": "{S}"}}',
+        f'{{"group": {{"name": "g", "proxy_keys": "{S}"}}, "keys": [{{"key_value": "{A}"}}, {{"key_value": "{B}"}}]}}',
+        f'{{"success": true, "data": [{{"id": 1, "type": 24, "key": "{A}\\n{B}", "name": "gem", "base_url": ""}}]}}',
+        f"model_list:\n  - model_name: pro\n    litellm_params:\n      model: gemini/x\n      api_key: {A}\n"
+        f'  - model_name: flash\n    litellm_params:\n      api_key: "{B}" # two\n  - model_name: gpt\n'
+        f"    litellm_params:\n      api_key: os.environ/OPENAI\ngeneral_settings:\n  master_key: {S}\n",
     ],
 )
 def test_keys_are_found_in_whatever_form_they_come(text):
@@ -161,8 +172,60 @@ def test_a_row_does_not_print_its_key():
     assert A not in repr(parse(A))
 
 
+def test_a_second_key_in_a_line_is_taken_and_never_becomes_a_note():
+    for text in (f"- KEYS={A},{B}", f"{A}\tsee also {B} please", f"{A};that was {B} before", f"{A} old: {B}"):
+        rows = parse(text).rows
+        assert [row.secret for row in rows] == [A, B], text
+        assert not [row for row in rows if B in row.note], text
+
+
+def test_tags_and_whose_key_it_is_are_read_beside_it():
+    table = f'key,provider,tags\n{ODD},DeepSeek,"paid, team a,paid"\n{A},google,'
+    assert [(row.named, row.provider, row.tags) for row in parse(table).rows] == [
+        ("deepseek", "unknown", ("paid", "team a")), ("gemini", "gemini", ()),
+    ]  # fmt: skip
+    row = one(f'[{{"key": "{ODD}", "provider": "mine", "tags": ["x", 7, "y"], "weight": 3}}]')
+    assert (row.named, row.tags, row.weight) == ("mine", ("x", "y"), 3)
+
+
+def test_a_key_of_litellms_configuration_is_named_for_its_model():
+    row = one(f"model_list:\n- model_name: 'my gpt'\n  litellm_params:\n    api_key: {S}\n")
+    assert (row.name, row.line, row.secret) == ("my gpt", 4, S)
+
+
 def test_nothing_is_found_in_nothing():
     assert parse("").rows == parse("\ufeff\n \n# only words\n").rows == []
+
+
+@pytest.mark.parametrize("beside", ["²", "٣", "9" * 5_000, "101"])
+@pytest.mark.parametrize("between", [" ", ",", "\t"])
+def test_a_number_that_is_no_weight_is_a_note(between, beside):
+    row = one(f"{A}{between}{beside}")
+    assert (row.secret, row.weight, row.note) == (A, 1, beside[:2_000])
+
+
+@given(st.sampled_from([A, f"{A},", f"{A}|", f"{A}\t"]), st.text(st.characters(categories=["N"]), max_size=9))
+def test_no_number_breaks_it(key, number):
+    assert A in secrets(f"{key} {number}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"keys":[{{"key":"{A}","note":"a"}},{{"key":"{B}"}},]}}',
+        f'{{"keys":[{{"key":"{A}","note":"a"}},{{"key":"{B}","no',
+        f'["{A}","{B}",]',
+        f'[{{"key":"{A}"}},{{"key":"{B}"}}',
+        f'{{"keys": [{{"key": "{A}", "weight": 3}}, {{"key": "{B}"}},]}}',
+    ],
+)
+def test_of_json_that_broke_off_the_keys_are_taken_and_nothing_round_them(text):
+    assert secrets(text) == [A, B]
+
+
+def test_a_piece_of_a_page_or_a_program_is_no_key():
+    for piece in ('{"name":"ana","place":1}', '{"of":"Zq8Zq8Zq8Zq8Zq8Zq8Zq8",', "<td>Zq8Zq8Zq8Zq8Zq8Zq8Zq8</td>"):
+        assert secrets(piece) == []
 
 
 @given(st.text(max_size=300))

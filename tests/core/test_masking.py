@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pool.core.masking import mask, redact, redact_bytes
+from pool.core.masking import is_masked, mask, redact, redact_bytes
 
 GEMINI = "AIzaSyD-0123456789abcdefghijklmnopqrstu"
 OTHER = "AQ.Ab8RN6Jx0123456789_-abcdefghijklmnopqrstuvwxyz.more"
@@ -93,9 +93,23 @@ def test_redacting_any_text_again_changes_nothing(text):
     assert redact(redact(text)) == redact(text)
 
 
-def test_a_body_is_touched_only_where_it_holds_the_key():
-    body = b'{"echo": "sk-user-owned-0123456789", "key": "' + GEMINI.encode() + b'"}'
+def test_an_error_body_is_touched_only_where_it_holds_a_key():
+    body = b'{"echo": "sk-short", "seen": "sk-of-another-0123456789", "key": "' + GEMINI.encode() + b'"}'
     shown = redact_bytes(body, GEMINI)
-    assert shown == b'{"echo": "sk-user-owned-0123456789", "key": "AIzaSyD-...rstu"}'
-    assert redact_bytes(body, OPENAI) is body
-    assert redact_bytes(body, "") is body
+    assert shown == b'{"echo": "sk-short", "seen": "sk-of-an...6789", "key": "AIzaSyD-...rstu"}'
+    assert redact_bytes(body, OPENAI) == redact_bytes(body, "") == shown
+    assert redact_bytes(shown, GEMINI) == shown
+    for plain in (b'"task-force-and-more-of-it"', b"Bearer authentication is needed", b"?key=AIza&x", b"\xff"):
+        assert redact_bytes(plain, "") == plain
+    assert redact_bytes(b"no-shape-at-all", "no-shape-at-all-") == b"no-shape-at-all"
+
+
+@pytest.mark.parametrize("shown", ["AIzaSyDe...9BgL", "AIzaSyDe…9BgL", "AIzaSyDeAb...", "***", "sk-ab****cd", "…"])
+def test_a_mask_of_anybody_is_told_from_a_key(shown):
+    assert is_masked(shown)
+    assert is_masked(mask("AIzaSy" + "x" * 33))
+
+
+@pytest.mark.parametrize("key", ["AIzaSy" + "x" * 33, "AQ.Ab8RN6" + "k" * 44, "sk-proj-a_b-c.d" + "y" * 30, ""])
+def test_a_key_is_no_mask(key):
+    assert not is_masked(key)

@@ -47,7 +47,7 @@ def test_items_become_the_turns_of_a_chat():
         {"role": "developer", "content": "Look first."},
         {"type": "message", "role": "user", "content": [
             {"type": "input_text", "text": "What is this?"},
-            {"type": "input_image", "image_url": "data:image/png;base64,AA=="},
+            {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "high"},
             {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AA=="},
         ]},
         {"type": "reasoning", "id": "rs_1", "summary": []},
@@ -62,7 +62,7 @@ def test_items_become_the_turns_of_a_chat():
         {"role": "developer", "content": "Look first."},
         {"role": "user", "content": [
             {"type": "text", "text": "What is this?"},
-            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA==", "detail": "high"}},
             {"type": "file", "file": {"file_data": "data:application/pdf;base64,AA==", "filename": "a.pdf"}},
         ]},
         {"role": "assistant", "content": None, "tool_calls": [

@@ -61,6 +61,15 @@ CODES = {
 
 
 STATUSES = {
+    **dict.fromkeys(
+        (
+            "invalid_prompt", "invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url",
+            "image_too_large", "image_too_small", "image_parse_error", "image_content_policy_violation",
+            "invalid_image_mode", "image_file_too_large", "unsupported_image_media_type", "empty_image_file",
+            "failed_to_download_image", "image_file_not_found",
+        ),
+        400,
+    ),
     "invalid_request": 400,
     "invalid_request_error": 400,
     "context_length_exceeded": 400,
@@ -87,8 +96,8 @@ STATUSES = {
     "server_is_overloaded": 503,
     "service_unavailable_error": 503,
     "timeout_error": 504,
-}
-"""The status that a code or type means where it comes without one: as an event of a stream that began with 200."""
+}  # fmt: skip
+"""The status that a code or type means where it comes without one: inside an answer that began with 200."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +255,19 @@ def render_fault(dialect: str, fault: Fault) -> tuple[int, list[tuple[str, str]]
     return fault.status, headers, _body(dialect, fault)
 
 
-def render_stream_fault(dialect: str, fault: Fault, *, array: bool = False, first: bool = False) -> bytes:
+def render_stream_fault(
+    dialect: str, fault: Fault, *, array: bool = False, first: bool = False, number: int | None = None
+) -> bytes:
     """The error as the last bytes of a stream that already began.
 
     `array`: a Gemini stream without alt=sse. `first`: nothing of the array was sent before, not even "[".
+    `number`: the event's, in the Responses API.
     """
+    if number is not None:
+        # The members of OpenAI's reference, and beside them the object for which its SDK for Python raises.
+        error = openai_error(fault)
+        event = {**error, "type": "error", "sequence_number": number, "error": error}
+        return b"event: error\ndata: %b\n\n" % orjson.dumps(event)
     body = _body(dialect, fault)
     if dialect == ANTHROPIC:
         return b"event: error\ndata: " + body + b"\n\n"

@@ -10,9 +10,12 @@ from pool.core.calls import NO_USAGE, Ask, Call, Reply, StreamReader, Upload, Us
 from pool.core.dialects.counts import count, usage
 from pool.core.dialects.passing import (
     MISSHAPEN,
+    NOT_JSON,
     BytesReader,
+    Failed,
     Misshapen,
     PassingReader,
+    failure_in,
     is_json,
     parsed,
     passed_headers,
@@ -31,6 +34,16 @@ NATIVE = (
     "rerank",
 )  # fmt: skip
 """Operations that go to the path they came by."""
+
+IN_JSON = {
+    "responses": "output",
+    "completions": "choices",
+    "images": "data",
+    "image_edits": "data",
+    "moderations": "results",
+    "rerank": "",
+}
+"""Operations that are answered with a JSON object, and the member that holds the answer where all agree on one."""
 
 ANSWERS = frozenset({"length", "content_filter", "tool_calls", "function_call"})
 """Finish reasons that are an answer even where no content came; "stop" with nothing is an empty answer."""
@@ -169,13 +182,36 @@ def native_body(call: Call, model: str) -> bytes | Upload:
 
 
 def _native_reply(call: Call, headers: dict[str, str], body: bytes) -> Reply:
+    """The answer as it came. Raises `ValueError` for what is no answer to a question of its kind."""
     content_type = headers.get("content-type", "application/octet-stream")
-    usage = NO_USAGE
     # What is fetched may be a file, which need not be what its type says.
-    if call.method != "GET" and body and is_json(headers):
-        document = orjson.loads(body)
-        usage = usage_of(document.get("usage") if isinstance(document, dict) else None)
-    return Reply(body, usage, True, content_type)
+    if call.method == "GET":
+        return Reply(body, content_type=content_type)
+    if call.operation not in IN_JSON and (not body or not is_json(headers)):
+        return Reply(body, useful=bool(body) or call.operation in ("raw", "object"), content_type=content_type)
+    document = orjson.loads(body)
+    if not isinstance(document, dict):
+        if call.operation in IN_JSON:
+            raise ValueError("the answer is no JSON object")
+        return Reply(body, content_type=content_type)
+    if _has_failed(call.operation, document):
+        raise Failed(failure_in(document) or NOT_JSON)
+    return Reply(body, usage_of(document.get("usage")), _answers(call.operation, document), content_type)
+
+
+def _has_failed(operation: str, document: dict[str, Any]) -> bool:
+    """An error in the place of an answer; objects that only tell of one say what they are."""
+    if operation in ("raw", "object"):
+        return document.keys() == {"error"} and bool(document["error"])
+    return bool(document.get("error")) and ("object" not in document or document.get("status") == "failed")
+
+
+def _answers(operation: str, document: dict[str, Any]) -> bool:
+    """Does an answer hold what such answers are for?"""
+    if operation == "responses" and document.get("status", "completed") != "completed":
+        return True
+    member = IN_JSON.get(operation, "")
+    return bool(document.get(member, document))
 
 
 def usage_of(stated: Any) -> Usage:
@@ -274,11 +310,13 @@ class OpenAiReader(PassingReader):
 
     def _note_typed(self, kind: str, document: dict[str, Any]) -> None:
         """Events of the Responses API and of streamed speech, which name their type."""
-        if kind not in PREAMBLE:
+        ended = kind in ENDS
+        inner = document.get("response") if ended else None
+        if kind not in PREAMBLE and not (kind == "response.completed" and not _answers("responses", inner or {})):
             self.useful = True
-        if kind in ENDS:
+        if ended:
             self.finished = True
-            self._stated = (document.get("response") or document).get("usage") or self._stated
+            self._stated = (inner or document).get("usage") or self._stated
 
     def _pass(self, whole: bytes) -> bytes:
         committed = self.useful
@@ -296,7 +334,12 @@ class OpenAiReader(PassingReader):
 
 
 class NativeReader(OpenAiReader):
-    """Events of any other path: some APIs name them and have a last one, of the rest nothing is known."""
+    """Events of any other path: some APIs name them and have a last one, of the rest nothing is known.
+
+    `number`: that of the next event, where they count themselves.
+    """
+
+    number = 0
 
     def plain(self, whole: bytes) -> bool:
         # What names no type may be anything.
@@ -309,7 +352,9 @@ class NativeReader(OpenAiReader):
         if not isinstance(kind, str):
             self.useful = self.finished = True  # without a known last event, the end of the body is the end
             return True
-        if kind == "error" or (kind == "response.failed" and not self.useful):
+        number = document.get("sequence_number")
+        self.number = number + 1 if type(number) is int else self.number
+        if kind in ("error", "response.failed"):
             self.failure = orjson.dumps(document if kind != "error" else {"error": document})
             return False
         self._note_typed(kind, document)

@@ -23,6 +23,8 @@ class PassingReader:
     """What the readers of all event streams share; a dialect says what one event means.
 
     Comments of the upstream are dropped: google-genai's parser dies of them. Blank lines stay.
+
+    `farewell`: the event that told of a failure, where clients know it for an end of its own.
     """
 
     said_in: bytes
@@ -32,6 +34,7 @@ class PassingReader:
         self.useful = False
         self.finished = False
         self.failure: bytes | None = None
+        self.farewell = b""
         self._cutter = sse.Cutter()
         self._spoken = Spoken(call)
 
@@ -122,6 +125,9 @@ class PassingReader:
         except MISSHAPEN:
             self.failure = NOT_JSON
             return b""
+        if self.failure is not None:
+            self.farewell = sse.without_comments(block)
+            return b""
         return sse.without_comments(block) if kept else b""
 
     def _peek(self, tail: bytes) -> None:
@@ -155,6 +161,17 @@ def failure_in(document: Any) -> bytes | None:
             # orjson reads deeper than it writes.
             return NOT_JSON
     return None
+
+
+def holds_error(body: bytes) -> bool:
+    """Does a JSON answer that succeeded, or the object it describes, tell of an error?"""
+    if b'"error"' not in body:
+        return False
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(document, dict) and bool(document.get("error"))
 
 
 def bare_failure(text: bytes) -> bytes | None:
@@ -234,11 +251,19 @@ class Misshapen(ValueError):
         super().__init__("the answer has an unknown shape")
 
 
+class Failed(ValueError):
+    """An error dressed as a success; `body` is its JSON."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__("the answer is an error with status 200")
+        self.body = body
+
+
 def parsed(body: bytes) -> dict[str, Any]:
-    """The object in a 2xx body. Raises `ValueError` for HTML, cut JSON, or an error dressed as a success."""
+    """The object in a 2xx body. Raises `ValueError` for HTML or cut JSON, `Failed` for an error."""
     document = orjson.loads(body)
     if not isinstance(document, dict):
         raise ValueError("the answer is no JSON object")
     if document.get("error"):
-        raise ValueError("the answer is an error with status 200")
+        raise Failed(failure_in(document) or NOT_JSON)
     return document

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from pool.core.calls import Usage
-from pool.core.dialects.anthropic.signatures import THOUGHT, signature_block, signature_in
+from pool.core.dialects.anthropic.signatures import THOUGHT, picture_name, signature_block
+from pool.core.dialects.carried import signature_in
 
 STOP_REASONS = {
     "stop": "end_turn",
@@ -60,8 +61,10 @@ def _content(told: dict[str, Any]) -> list[dict[str, Any]]:
         blocks.append({"type": "thinking", "thinking": thought, "signature": THOUGHT})
     text = told.get("content") or told.get("refusal")
     if isinstance(text, str) and text:
-        blocks.append({"type": "text", "text": text})
-    blocks += [block for image in told.get("images") or () if (block := image_block(image))]
+        cited = citations(told.get("annotations"), text)
+        blocks.append({"type": "text", "text": text, **({"citations": cited} if cited else {})})
+    for number, image in enumerate(told.get("images") or ()):
+        blocks += picture_blocks(image, number)
     calls = [call for call in told.get("tool_calls") or [] if isinstance(call, dict)]
     signatures = {str(call.get("id")): text for call in calls if (text := signature_in(call))}
     if signatures:
@@ -79,8 +82,38 @@ def _content(told: dict[str, Any]) -> list[dict[str, Any]]:
     return blocks
 
 
-def image_block(image: Any) -> dict[str, Any] | None:
-    """A picture a model made. Anthropic's own models make none; this is how they are shown pictures."""
+def citations(annotations: Any, said: str) -> list[dict[str, Any]]:
+    """The pages an answer rests on. `cited_text` are the answer's words: nobody tells what the page's own are."""
+    listed = annotations if isinstance(annotations, list) else []
+    found = [each.get("url_citation") for each in listed if isinstance(each, dict)]
+    return [
+        {
+            "type": "web_search_result_location",
+            "url": page.get("url"),
+            "title": page.get("title"),
+            "encrypted_index": "",
+            "cited_text": said[_place(page.get("start_index")) : _place(page.get("end_index"))],
+        }
+        for page in found
+        if isinstance(page, dict)
+    ]
+
+
+def _place(stated: Any) -> int:
+    return max(stated, 0) if isinstance(stated, int) else 0
+
+
+def picture_blocks(image: Any, number: int) -> list[dict[str, Any]]:
+    """A picture a model made, behind its signature. `number` counts the answer's pictures from 0."""
+    block = _image_block(image)
+    if block is None:
+        return []
+    signature = signature_in(image)
+    return [signature_block({picture_name(number): signature}), block] if signature else [block]
+
+
+def _image_block(image: Any) -> dict[str, Any] | None:
+    """Anthropic's own models make no pictures; this is how they are shown some."""
     url = (image.get("image_url") or {}).get("url") if isinstance(image, dict) else None
     if not isinstance(url, str):
         return None

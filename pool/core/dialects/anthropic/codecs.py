@@ -15,6 +15,7 @@ from pool.core.dialects.gemini.names import bare_model
 from pool.core.dialects.gemini.passthrough import model_path
 from pool.core.dialects.openai import check_model, encoded, payload_of
 from pool.core.dialects.passing import MISSHAPEN, Misshapen, parsed
+from pool.core.dialects.retelling import told_as_chat
 from pool.core.dialects.settings import ConversionSettings
 
 
@@ -37,9 +38,7 @@ class MessagesCodec:
         return Reply(orjson.dumps(made), inner.usage, inner.useful)
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
-        asks_usage = {"stream": True, "stream_options": {"include_usage": True}}
-        chat = replace(_as_chat(call), payload=asks_usage, metered=False)
-        return MessagesReader(call, self._inner.reader(chat, headers))
+        return MessagesReader(call, self._inner.reader(told_as_chat(call), headers))
 
     def _chat(self, call: Call, model: str) -> Call:
         payload = chat_payload(payload_of(call), model, self._provider_dialect)

@@ -12,13 +12,20 @@ from typing import Any
 import orjson
 
 from pool.core.calls import GEMINI
-from pool.core.dialects.anthropic.signatures import signatures_of
+from pool.core.dialects.anthropic.signatures import picture_name, signatures_of
+from pool.core.dialects.carried import with_signature
 from pool.core.dialects.refusals import refuse, shown
 
 TOOL_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 EFFORTS = ((2_048, "low"), (16_384, "medium"))
 """Thinking budgets (tokens, up to) as OpenAI's reasoning effort; more than that is "high"."""
+
+UNSEEN = {"type": "adaptive", "display": "omitted"}
+"""Who says only how hard to think is shown no thoughts."""
+
+SAME_EFFORTS = {"max": "xhigh"}
+"""Anthropic's efforts that have another name at OpenAI."""
 
 _NEW_LIMIT = re.compile(r"(?:.*/)?(?:o\d|gpt-[5-9])")
 """Models of OpenAI's that refuse `max_tokens`; many of their imitators know nothing else."""
@@ -32,6 +39,8 @@ _IGNORED = ("thinking", "redacted_thinking", "server_tool_use", "web_search_tool
 def chat_payload(payload: Mapping[str, Any], model: str, provider_dialect: str) -> dict[str, Any]:
     """The chat request. Raises `Fault` 400 naming the field for content and tools that cannot be carried over."""
     _check_thread(payload.get("thread"))
+    if payload.get("mcp_servers"):
+        raise refuse("MCP servers are called by Anthropic only: offer their tools as tools of your own.", "mcp_servers")
     chat: dict[str, Any] = {"model": model, "messages": _messages(payload)}
     for ours, theirs in (("temperature", "temperature"), ("top_p", "top_p"), ("stop_sequences", "stop")):
         if payload.get(ours) is not None:
@@ -203,6 +212,7 @@ def _address(source: Any, where: str) -> str:
 
 def _assistant(content: Any, where: str) -> list[dict[str, Any]]:
     texts, calls = [], []
+    pictures: list[dict[str, Any]] = []
     blocks = _blocks(content, f"{where}.content")
     signatures = signatures_of(blocks)
     for number, block in enumerate(blocks):
@@ -210,15 +220,20 @@ def _assistant(content: Any, where: str) -> list[dict[str, Any]]:
         match block.get("type"):
             case "text":
                 texts.append(_text(block, place)["text"])
+            case "image":
+                # One of ours: no model of Anthropic's answers with pictures.
+                pictures.append(with_signature(_image(block, place), signatures.get(picture_name(len(pictures)))))
             case "tool_use":
                 calls.append(_call(block, place, signatures))
             case kind if kind in _IGNORED:
                 pass
             case kind:
                 raise refuse(f"Blocks of type {shown(kind)} cannot be carried to this model.", f"{place}.type")
-    if not texts and not calls:
+    if not texts and not pictures and not calls:
         return []
     message: dict[str, Any] = {"role": "assistant", "content": "".join(texts) or None}
+    if pictures:
+        message["images"] = pictures
     if calls:
         message["tool_calls"] = calls
     return [message]
@@ -230,9 +245,7 @@ def _call(block: dict[str, Any], where: str, signatures: Mapping[str, str]) -> d
         raise refuse("A tool_use must have an id and a name.", where)
     arguments = orjson.dumps(block.get("input") or {}).decode()
     call: dict[str, Any] = {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
-    if call_id in signatures:
-        call["extra_content"] = {"google": {"thought_signature": signatures[call_id]}}
-    return call
+    return with_signature(call, signatures.get(call_id))
 
 
 # -- tools and settings -----------------------------------------------------------------------------------------
@@ -275,18 +288,20 @@ def _tool(tool: Any, where: str) -> dict[str, Any]:
 
 
 def _apply_thinking(payload: Mapping[str, Any], chat: dict[str, Any], provider_dialect: str) -> None:
-    stated = payload.get("thinking")
-    kind = stated.get("type") if isinstance(stated, dict) else None
-    if not isinstance(stated, dict) or kind not in ("enabled", "adaptive"):
+    """`thinking`, and `output_config.effort`: how much to think where no budget says it."""
+    stated, config = payload.get("thinking"), payload.get("output_config")
+    if isinstance(stated, dict) and stated.get("type") == "disabled" and provider_dialect == GEMINI:
+        chat["reasoning_effort"] = "none"
         return
-    budget = stated.get("budget_tokens")
-    if provider_dialect == GEMINI:
-        wish: dict[str, Any] = {"include_thoughts": stated.get("display") != "omitted"}
-        if kind == "enabled" and isinstance(budget, int):
-            wish["thinking_budget"] = budget
-        chat["extra_body"] = {"google": {"thinking_config": wish}}
-    elif kind == "enabled" and isinstance(budget, int):
+    thinking = stated if isinstance(stated, dict) and stated.get("type") in ("enabled", "adaptive") else {}
+    effort = config.get("effort") if isinstance(config, dict) else None
+    budget = thinking.get("budget_tokens") if thinking.get("type") == "enabled" else None
+    if isinstance(budget, int) and provider_dialect != GEMINI:
         chat["reasoning_effort"] = next((effort for most, effort in EFFORTS if budget <= most), "high")
+    elif isinstance(effort, str) and budget is None:
+        chat["reasoning_effort"] = effort if provider_dialect == GEMINI else SAME_EFFORTS.get(effort, effort)
+    if provider_dialect == GEMINI and (thinking or "reasoning_effort" in chat):
+        chat["thinking"] = thinking or UNSEEN
 
 
 def _apply_format(payload: Mapping[str, Any], chat: dict[str, Any]) -> None:

@@ -10,14 +10,14 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pool.core.dialects.carried import carried, carry, signature_in
+from pool.core.dialects.carried import carried, carry
 
 THOUGHT = base64.b64encode(b"keypool").decode()
 """The signature of a thinking block of ours: clients want one, and nobody checks it."""
 
 
 def signature_block(signatures: Mapping[str, str]) -> dict[str, Any]:
-    """A block that carries the signatures of calls by their ids."""
+    """A block that carries the signatures of calls by their ids, and of pictures by their `picture_name`."""
     return {"type": "redacted_thinking", "data": carry(signatures)}
 
 
@@ -30,4 +30,6 @@ def signatures_of(blocks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
-__all__ = ["THOUGHT", "signature_block", "signature_in", "signatures_of"]
+def picture_name(number: int) -> str:
+    """Pictures have no id: the number among those of their answer."""
+    return f"picture {number}"

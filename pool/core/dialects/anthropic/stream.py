@@ -8,80 +8,59 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
-from pool.core import sse
 from pool.core.calls import Call, StreamReader, Usage
-from pool.core.dialects.anthropic.answer import image_block, message_id, stop_reason, usage_object
-from pool.core.dialects.anthropic.signatures import THOUGHT, signature_block, signature_in
+from pool.core.dialects.anthropic.answer import citations, message_id, picture_blocks, stop_reason, usage_object
+from pool.core.dialects.anthropic.signatures import THOUGHT, signature_block
+from pool.core.dialects.carried import signature_in
+from pool.core.dialects.retelling import Retelling, event
 from pool.core.tokens import estimate_prompt
 
+MOST_SAID = 24 * 1024
+"""How many characters of an answer are kept, to tell which of them a page stands for: a stream has no end."""
 
-class MessagesReader:
-    """Reads what the inner reader makes of the upstream's stream, and writes it once more, event by event.
+
+class MessagesReader(Retelling):
+    """Writes the events of a Messages stream.
 
     One block is open at a time, and some providers send the pieces of parallel calls interleaved: the first call goes
     out as it comes, the others when all have come.
     """
 
     def __init__(self, call: Call, inner: StreamReader) -> None:
-        self._call = call
-        self._inner = inner
+        super().__init__(call, inner)
         self._began = False
         self._open: str | None = None
         self._block = -1
-        self._finish: Any = None
         self._current: int | None = None
+        self._pictures = 0
+        self._said = ""
         self._waiting: dict[int, dict[str, Any]] = {}
 
-    @property
-    def useful(self) -> bool:
-        return self._inner.useful
-
-    @property
-    def finished(self) -> bool:
-        return self._inner.finished
-
-    @property
-    def failure(self) -> bytes | None:
-        return self._inner.failure
-
-    @property
-    def usage(self) -> Usage:
-        return self._inner.usage
-
-    def feed(self, piece: bytes) -> bytes:
-        return b"".join(self._written(self._inner.feed(piece)))
-
-    def end(self) -> bytes:
-        return b"".join([*self._written(self._inner.end()), *self._closing()])
-
-    def _written(self, chunks: bytes) -> Iterator[bytes]:
-        for event in sse.events(chunks) if chunks else ():
-            if event.data.startswith(b"{"):
-                yield from self._chunk(orjson.loads(event.data))
-
-    def _chunk(self, chunk: dict[str, Any]) -> Iterator[bytes]:
+    def _beginning(self, chunk: dict[str, Any]) -> Iterator[bytes]:
         if not self._began:
             self._began = True
             yield _event("message_start", message=self._start(chunk))
             yield _event("ping")
-        choices = chunk.get("choices")
-        for choice in choices[:1] if isinstance(choices, list) else ():
-            delta = choice.get("delta") or {}
-            if isinstance(thought := delta.get("reasoning_content"), str) and thought:
-                yield from self._into("thinking", {"type": "thinking", "thinking": "", "signature": ""})
-                yield self._delta(type="thinking_delta", thinking=thought)
-            text = delta.get("content") or delta.get("refusal")
-            if isinstance(text, str) and text:
-                yield from self._into("text", {"type": "text", "text": ""})
-                yield self._delta(type="text_delta", text=text)
-            for image in delta.get("images") or ():
-                if block := image_block(image):
-                    yield from self._into(f"image {self._block}", block)
-            for call in delta.get("tool_calls") or ():
-                yield from self._call_piece(call)
-            self._finish = choice.get("finish_reason") or self._finish
+
+    def _delta(self, delta: dict[str, Any]) -> Iterator[bytes]:
+        if isinstance(thought := delta.get("reasoning_content"), str) and thought:
+            yield from self._into("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+            yield self._piece(type="thinking_delta", thinking=thought)
+        text = delta.get("content") or delta.get("refusal")
+        if isinstance(text, str) and text:
+            yield from self._into("text", {"type": "text", "text": ""})
+            if len(self._said) < MOST_SAID:
+                self._said += text[: MOST_SAID - len(self._said)]
+            yield self._piece(type="text_delta", text=text)
+        if self._open == "text" and delta.get("annotations"):
+            for citation in citations(delta["annotations"], self._said):
+                yield self._piece(type="citations_delta", citation=citation)
+        for image in delta.get("images") or ():
+            for block in picture_blocks(image, self._pictures):
+                yield from self._into(f"picture {self._block}", block)
+            self._pictures += 1
+        for call in delta.get("tool_calls") or ():
+            yield from self._call_piece(call)
 
     def _start(self, chunk: dict[str, Any]) -> dict[str, Any]:
         # What the prompt really came to is known at the end only; message_delta then says it.
@@ -100,11 +79,12 @@ class MessagesReader:
     def _call_piece(self, call: dict[str, Any]) -> Iterator[bytes]:
         index = call.get("index") or 0
         function = call.get("function") or {}
-        kept = self._waiting.setdefault(index, {"arguments": ""})
+        kept = self._waiting.setdefault(index, {"arguments": []})
         kept["id"] = kept.get("id") or call.get("id")
         kept["name"] = kept.get("name") or function.get("name")
         kept["signature"] = kept.get("signature") or signature_in(call)
-        kept["arguments"] += function.get("arguments") or ""
+        if piece := function.get("arguments"):
+            kept["arguments"].append(piece)
         if self._current is None:
             self._current = index
         if index == self._current:
@@ -121,8 +101,8 @@ class MessagesReader:
             block = {"type": "tool_use", "id": kept["id"], "name": kept["name"], "input": {}}
             yield from self._into(f"tool {index}", block)
         if kept["arguments"]:
-            yield self._delta(type="input_json_delta", partial_json=kept["arguments"])
-            kept["arguments"] = ""
+            yield self._piece(type="input_json_delta", partial_json="".join(kept["arguments"]))
+            kept["arguments"] = []
 
     def _into(self, name: str, block: dict[str, Any]) -> Iterator[bytes]:
         """Open a block, unless it is the one that is open."""
@@ -137,11 +117,11 @@ class MessagesReader:
         if self._open is None:
             return
         if self._open == "thinking":
-            yield self._delta(type="signature_delta", signature=THOUGHT)
+            yield self._piece(type="signature_delta", signature=THOUGHT)
         yield _event("content_block_stop", index=self._block)
         self._open = None
 
-    def _delta(self, **delta: Any) -> bytes:
+    def _piece(self, **delta: Any) -> bytes:
         return _event("content_block_delta", index=self._block, delta=delta)
 
     def _closing(self) -> Iterator[bytes]:
@@ -155,4 +135,4 @@ class MessagesReader:
 
 
 def _event(kind: str, **fields: Any) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), orjson.dumps({"type": kind, **fields}))
+    return event(kind, fields)

@@ -8,12 +8,13 @@ from urllib.parse import unquote
 
 import orjson
 
-from pool.core.calls import Call
+from pool.core.calls import Call, Usage
 from pool.core.dialects.gemini import chunks
 from pool.core.dialects.gemini.grounding import annotations_of
 from pool.core.dialects.gemini.names import bare_model
 from pool.core.dialects.gemini.signatures import signed
 from pool.core.dialects.gemini.speech import audio_of, is_speech
+from pool.core.dialects.gemini.written import Written
 
 KNOWN_MEMBERS = ("candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId")
 PLAIN_FINISHES = ("STOP", "MAX_TOKENS")
@@ -68,7 +69,7 @@ def _choice(call: Call, candidate: dict[str, Any], place: int) -> dict[str, Any]
     }
     if said.calls and speaks_functions(call):
         choice = as_function_call(choice)
-    if annotations := annotations_of(candidate, [part.get("text", "") for part in said.texts_by_part]):
+    if annotations := annotations_of(candidate, said.written):
         choice["message"]["annotations"] = annotations
     return choice | finish_note(candidate, finish)
 
@@ -128,7 +129,7 @@ class Said:
     def __init__(self, call: Call, place: int) -> None:
         self._call = call
         self._place = place
-        self.texts_by_part: list[dict[str, Any]] = []
+        self.written = Written()
         self.texts: list[str] = []
         self.thoughts: list[str] = []
         self.calls: list[dict[str, Any]] = []
@@ -137,16 +138,19 @@ class Said:
         self.signature: str | None = None
 
     def add(self, part: dict[str, Any]) -> None:
-        self.texts_by_part.append(part if not part.get("thought") else {})
+        shown = None
         if part.get("functionCall"):
             self.calls.append(tool_call(self._call, part, 100 * self._place + len(self.calls)))
-            return
-        if media := part.get("inlineData") or part.get("fileData"):
-            self._add_media(media, part)
         elif part.get("thought"):
-            self.thoughts.append(part.get("text") or "")
-        elif (text := text_of(part)) is not None:
-            self.texts.append(text)
+            # A picture thought of is no answer: image models draft some, and OpenAI has no place for those.
+            self.thoughts += [part["text"]] if isinstance(part.get("text"), str) else []
+        elif media := part.get("inlineData") or part.get("fileData"):
+            self._add_media(media, part)
+        elif (shown := text_of(part)) is not None:
+            self.texts.append(shown)
+        self.written.add(part, shown or "")
+        if part.get("functionCall"):
+            return
         if part.get("thoughtSignature") and "text" in part:
             # That of a search or of code Google ran stands for a part that no message of OpenAI's can hold.
             self.signature = part["thoughtSignature"]
@@ -233,13 +237,15 @@ def _token(token: dict[str, Any]) -> dict[str, Any]:
     return {"token": text, "logprob": token.get("logProbability", 0.0), "bytes": list(text.encode())}
 
 
+def totals(usage: Usage) -> dict[str, int]:
+    return {"prompt_tokens": usage.input, "completion_tokens": usage.output, "total_tokens": usage.total}
+
+
 def usage_json(tokens: chunks.Tokens) -> dict[str, Any]:
     """OpenAI's usage object: completion_tokens include the thoughts, details say how many."""
     usage = tokens.usage()
     return {
-        "prompt_tokens": usage.input,
-        "completion_tokens": usage.output,
-        "total_tokens": usage.total,
+        **totals(usage),
         "prompt_tokens_details": {
             "cached_tokens": usage.cached,
             "audio_tokens": tokens.of_modality("promptTokensDetails", "AUDIO"),

@@ -12,9 +12,20 @@ from pool.core.calls import Call, Reply
 from pool.core.dialects.cutting import total
 from pool.core.dialects.gemini.answer import completion_id
 from pool.core.dialects.gemini.names import gives_candidates
+from pool.core.dialects.refusals import refuse
 
 MOST_CHOICES = 8
-"""What the models give that know more than one candidate; a larger `n` is for Google to refuse."""
+"""What the models give that know more than one candidate; a larger `n` is for those to refuse."""
+
+
+def check(payload: dict[str, Any], model: str) -> None:
+    """Raises `Fault` 400 for several choices that would have to come out of one candidate: those of a stream."""
+    wanted = payload.get("n")
+    if type(wanted) is not int or wanted <= 1 or gives_candidates(model):
+        return
+    if wanted > MOST_CHOICES:
+        raise refuse(f"n must be {MOST_CHOICES} or less for {model}.", "n", "integer_above_max_value")
+    raise refuse(f"{model} streams one choice: ask for n=1, or without stream.", "n", "unsupported_value")
 
 
 def cut(call: Call, payload: dict[str, Any], model: str) -> Sequence[Call]:

@@ -24,6 +24,7 @@ class ChatCodec:
     def ask(self, call: Call, model: str) -> Ask:
         check_model(model)
         payload = payload_of(call)
+        choices.check(payload, bare_model(model))
         body = request.request_body(payload, model, self._settings)
         if self._settings.note and (sentence := ignored.sentence(payload, ignored.CHAT)):
             self._settings.note(sentence)
@@ -38,6 +39,7 @@ class ChatCodec:
             usage = chunks.usage_of(native)
             if not usage.total:
                 usage = estimated(call, chunks.said(native))
+                made["usage"] |= answer.totals(usage)
             return Reply(orjson.dumps(made), usage, chunks.commits(native))
         except MISSHAPEN as e:
             raise Misshapen from e

@@ -82,6 +82,9 @@ def _entry(one: Any, index: int) -> dict[str, Any]:
         entry = {"content": {"parts": _parts(one.get("content", one.get("text")), where)}}
         named = {"taskType": one.get("task_type"), "title": one.get("title")}
         return entry | {name: value for name, value in named.items() if value}
+    if isinstance(one, list) and one and all(isinstance(text, str) and not _is_data(text) for text in one):
+        # Their vectors would come as one: the caller waits for one each.
+        raise refuse("An input must be one string; a list of texts in the list is not known.", where)
     return {"content": {"parts": _parts(one, where)}}
 
 
@@ -90,7 +93,11 @@ def _parts(one: Any, where: str) -> list[dict[str, Any]]:
     listed = one if isinstance(one, list) else [one]
     if not listed or not all(isinstance(text, str) for text in listed):
         raise refuse("Gemini takes text, no token numbers.", where)
-    return [media.from_url(text, where, None) if text.startswith("data:") else {"text": text} for text in listed]
+    return [media.from_url(text, where, None) if _is_data(text) else {"text": text} for text in listed]
+
+
+def _is_data(text: str) -> bool:
+    return text[:5].lower() == "data:"
 
 
 def embeddings(call: Call, answer: dict[str, Any], model: str) -> tuple[dict[str, Any], Usage]:

@@ -5,15 +5,16 @@ Source: https://ai.google.dev/api/generate-content#generationconfig
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
+from pool.core.dialects.gemini.merging import merged, spread
 from pool.core.dialects.gemini.references import (
     MAX_DEPTH,
     Schema,
     described,
     kinds_of,
-    merged,
+    properties_of,
+    references_in,
     required_of,
     resolve,
 )
@@ -59,6 +60,8 @@ class JsonSchema:
             return self._write(self._merged(schema), inside, depth + 1)
         if isinstance(schema.get("$ref"), str):
             return self._reference(schema, inside, depth)
+        if self._leans(schema):
+            return self._spread(schema, inside, depth)
         written = self._type(schema) | self._members(described(schema, FORMATS), inside, depth + 1)
         self._bounds(schema, written)
         self._required(schema, written, inside)
@@ -73,7 +76,7 @@ class JsonSchema:
         alone = all(key.startswith("$") or key == "definitions" for key in beside)
         if reference in below or (alone and reference.startswith("#/$defs/")):
             return {"$ref": reference} | self._definitions(schema, depth)
-        return self._write({**resolve(self._root, schema["$ref"], self._where), **beside}, inside, depth + 1)
+        return self._write(self._resolved(schema), inside, depth + 1)
 
     def _check_end(self, schema: Schema) -> None:
         """A reference to a reference, and so on, comes to something in the end."""
@@ -171,21 +174,22 @@ class JsonSchema:
         if not isinstance(reference, str):
             return member
         beside = {key: value for key, value in member.items() if key != "$ref"}
-        return {**resolve(self._root, reference, self._where), **beside}
+        return merged([resolve(self._root, reference, self._where), beside], self._where)
+
+    def _leans(self, schema: Schema) -> bool:
+        """Whether an option requires what only the schema around it describes: such a name alone is a 400."""
+        return any(
+            name not in properties_of(option, self._where) and name in properties_of(schema, self._where)
+            for option in spread(schema)[0]
+            if isinstance(option, dict)
+            for name in required_of(option, self._where)
+        )
+
+    def _spread(self, schema: Schema, inside: str, depth: int) -> Schema:
+        options, common, about = spread(merged([schema], self._where))
+        whole = [{"allOf": [common, option]} if isinstance(option, dict) else option for option in options]
+        return self._write({**about, "anyOf": whole}, inside, depth + 1)
 
 
 def renamed(reference: str) -> str:
     return reference.replace("#/definitions/", "#/$defs/", 1)
-
-
-def references_in(schema: Any) -> Iterator[str]:
-    """Every $ref in a schema, however deep. Not by calling itself: a client may nest as deep as it likes."""
-    waiting = [schema]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            if isinstance(value.get("$ref"), str):
-                yield value["$ref"]
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value

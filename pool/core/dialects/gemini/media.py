@@ -8,7 +8,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from pool.core.dialects.gemini.camel import camel_keys
+from pool.core.dialects.gemini.fetched import is_googles, is_http
 from pool.core.dialects.gemini.names import at_least
+from pool.core.dialects.gemini.sniffing import HEAD_BYTES, head_of, sniffed, told_type
 from pool.core.dialects.refusals import refuse
 from pool.core.dialects.settings import Resolver
 from pool.core.faults import Fault
@@ -33,10 +35,8 @@ TYPES = {ending: kind for kind, endings in ENDINGS.items() for ending in endings
 RESOLUTIONS = {detail: f"MEDIA_RESOLUTION_{detail.upper()}" for detail in ("low", "medium", "high", "ultra_high")}
 """OpenAI's `detail`, and the two between and beyond that only Google knows. Without one, Google decides."""
 
-GOOGLE_FILE = re.compile(r"https://generativelanguage\.googleapis\.com/v\w+/files/[\w-]+")
 GOOGLE_NAME = re.compile(r"files/[\w-]+")
 FILES_OF_GOOGLE = "https://generativelanguage.googleapis.com/v1beta/"
-YOUTUBE = re.compile(r"https?://(?:www\.|m\.)?(?:youtube\.com/|youtu\.be/)")
 WAV = "UklGR"
 """How every WAV file begins in base64."""
 SAMPLES = "audio/L16;codec=pcm;rate=24000"
@@ -49,36 +49,27 @@ def type_of(name: Any) -> str | None:
     return TYPES.get(name.rpartition(".")[2].lower()) if isinstance(name, str) else None
 
 
-def remembered(resolve: Resolver | None) -> Resolver | None:
-    """The same, but for fetching no address twice: a picture may stand in several turns of one request."""
-    if resolve is None:
-        return None
-    fetched: dict[str, tuple[str, bytes]] = {}
+def from_url(
+    url: Any, where: str, resolve: Resolver | None, mime_type: str | None = None, name: Any = None
+) -> dict[str, Any]:
+    """A part for a data URL, a Google file, a YouTube or gs:// address, or whatever `resolve` fetches.
 
-    def once(url: str) -> tuple[str, bytes]:
-        if url not in fetched:
-            fetched[url] = resolve(url)
-        return fetched[url]
-
-    return once
-
-
-def from_url(url: Any, where: str, resolve: Resolver | None, mime_type: str | None = None) -> dict[str, Any]:
-    """A part for a data URL, a Google file, a YouTube or gs:// address, or whatever `resolve` fetches."""
+    `name` is the file's, where a client tells one.
+    """
     if not isinstance(url, str) or not url:
         raise refuse("A URL is missing.", where)
-    if url.startswith("data:"):
-        return inline(*_from_data_url(url, where, mime_type))
+    if url[:5].lower() == "data:":
+        return inline(*_from_data_url(url, where, mime_type, name))
+    # Not urlsplit, which refuses some addresses: "gs://[".
+    by_name = type_of(name) or type_of(re.split(r"[?#]", url.partition("://")[2], maxsplit=1)[0].partition("/")[2])
     if url.startswith("gs://"):
-        # Not urlsplit, which refuses some addresses: "gs://[".
-        name = re.split(r"[?#]", url[5:], maxsplit=1)[0].partition("/")[2]
-        known = mime_type or type_of(name)
+        known = mime_type or by_name
         if known is None:
             raise refuse("The type of this gs:// object is unknown: name it in `format`.", where)
         return {"fileData": {"mimeType": known, "fileUri": url}}
-    if GOOGLE_FILE.match(url) or YOUTUBE.match(url):
+    if is_googles(url):
         return {"fileData": {"fileUri": url, **({"mimeType": mime_type} if mime_type else {})}}
-    if resolve is None or not url.startswith(("http://", "https://")):
+    if resolve is None or not is_http(url):
         raise refuse("This URL cannot be fetched for the model: send the data as a data: URL.", where)
     try:
         fetched_type, data = resolve(url)
@@ -86,7 +77,7 @@ def from_url(url: Any, where: str, resolve: Resolver | None, mime_type: str | No
         # Whoever fetches knows the address, but not where in the request it stands.
         fault.param = fault.param or where
         raise
-    return inline(mime_type or fetched_type, base64.b64encode(data).decode())
+    return inline(mime_type or told_type(fetched_type, data[:HEAD_BYTES], by_name), base64.b64encode(data).decode())
 
 
 def stated_type(holder: dict[str, Any], name: str, where: str) -> str | None:
@@ -101,16 +92,19 @@ def inline(mime_type: str, data: str) -> dict[str, Any]:
     return {"inlineData": {"mimeType": SAME_TYPES.get(mime_type, mime_type), "data": data}}
 
 
-def _from_data_url(url: str, where: str, mime_type: str | None) -> tuple[str, str]:
+def _from_data_url(url: str, where: str, mime_type: str | None, name: Any) -> tuple[str, str]:
     """Mime type and base64 of a data URL, which need not be in base64 itself (RFC 2397)."""
     head, comma, data = url[5:].partition(",")
     stated, *options = head.split(";")
     if not comma:
         raise refuse("This data: URL has no data.", where)
-    kind = (mime_type or stated or "text/plain").strip().lower()
-    if "base64" not in (option.strip() for option in options):
-        return kind, base64.b64encode(unquote_to_bytes(data)).decode()
-    return kind, checked_base64(data, where)
+    if "base64" in (option.strip().lower() for option in options):
+        data = checked_base64(data, where)
+    else:
+        data = base64.b64encode(unquote_to_bytes(data)).decode()
+    # RFC 2397: without a type it is text.
+    stated = (mime_type or stated).strip().lower() or (type_of(name) or "text/plain")
+    return told_type(stated, head_of(data), type_of(name)), data
 
 
 def checked_base64(data: str, where: str) -> str:
@@ -139,11 +133,14 @@ def from_audio(part: dict[str, Any], where: str, resolve: Resolver | None) -> di
     audio = part.get("input_audio")
     if not isinstance(audio, dict) or not isinstance(audio.get("data"), str):
         raise refuse("input_audio must be an object with data and format.", f"{where}.input_audio")
-    form = (stated_type(audio, "format", f"{where}.input_audio") or "wav").lower()
+    form = (stated_type(audio, "format", f"{where}.input_audio") or "").lower()
     data = audio["data"]
     if is_url(data):
         return from_url(data, f"{where}.input_audio.data", resolve)
-    return inline(AUDIO_TYPES.get(form, f"audio/{form}"), checked_base64(data, f"{where}.input_audio.data"))
+    data = checked_base64(data, f"{where}.input_audio.data")
+    if not form:
+        return inline(sniffed(head_of(data)) or "audio/wav", data)
+    return inline(AUDIO_TYPES.get(form, f"audio/{form}"), data)
 
 
 def from_answer(data: str, where: str) -> dict[str, Any]:
@@ -183,20 +180,22 @@ def _from_file(file: dict[str, Any], where: str, resolve: Resolver | None) -> di
     data, address = file.get("file_data"), file.get("file_id") or file.get("file_url")
     if isinstance(data, str):
         if is_url(data):
-            return from_url(data, f"{where}.file_data", resolve, mime_type)
-        known = mime_type or type_of(file.get("filename"))
+            return from_url(data, f"{where}.file_data", resolve, mime_type, file.get("filename"))
+        data = checked_base64(data, f"{where}.file_data")
+        known = mime_type or type_of(file.get("filename")) or sniffed(head_of(data))
         if known is None:
             raise refuse("The type of this file is unknown: name it in `filename`.", f"{where}.filename")
-        return inline(known, checked_base64(data, f"{where}.file_data"))
+        return inline(known, data)
     if isinstance(address, str) and GOOGLE_NAME.fullmatch(address):
         address = FILES_OF_GOOGLE + address
     if isinstance(address, str) and "://" in address:
-        return from_url(address, f"{where}.file_id" if file.get("file_id") else f"{where}.file_url", resolve, mime_type)
+        place = f"{where}.file_id" if file.get("file_id") else f"{where}.file_url"
+        return from_url(address, place, resolve, mime_type, file.get("filename"))
     raise refuse("Send the file's data: an id of OpenAI's files is unknown to Gemini.", f"{where}.file_id")
 
 
 def is_url(text: str) -> bool:
-    return text.startswith(("data:", "http://", "https://", "gs://"))
+    return text[:8].lower().startswith(("data:", "http://", "https://", "gs://"))
 
 
 def is_base64(text: str) -> bool:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from pool.core.dialects.gemini import media
+from pool.core.dialects.gemini.exact import arguments_of, result_of
+from pool.core.dialects.gemini.fetched import MEDIA, Fetched
 from pool.core.dialects.gemini.names import at_least, knows_call_ids
 from pool.core.dialects.gemini.signatures import SKIP_SIGNATURE, plain_id, signature_of
 from pool.core.dialects.refusals import refuse, shown
 from pool.core.dialects.settings import Resolver
 
 Part = dict[str, Any]
-
-MEDIA = ("image_url", "input_image", "input_audio", "file", "input_file", "video_url", "audio_url")
 
 
 class Conversation:
@@ -24,9 +22,10 @@ class Conversation:
         self.contents: list[dict[str, Any]] = []
         self.system: list[Part] = []
         self._model = model
-        self._resolve = media.remembered(resolve)
+        self._resolve = Fetched(resolve) if resolve else None
         self._names: dict[str, str] = {}
         self._order: dict[str, int] = {}
+        self._made = 0
         self._unanswered: list[tuple[str, str]] = []
         self._answered: set[str] = set()
 
@@ -38,6 +37,8 @@ class Conversation:
         if not messages:
             # What OpenAI answers (recorded).
             raise refuse("messages must hold at least one message.", "messages", "empty_array")
+        if self._resolve:
+            self._resolve.expect(messages)
         for index, message in enumerate(messages):
             if not isinstance(message, dict):
                 raise refuse("A message must be an object.", f"messages[{index}]")
@@ -181,7 +182,8 @@ class Conversation:
             raise refuse("Only calls of functions can be sent to Gemini.", f"{where}.{member}")
         name, call_id = function["name"], id_of(call, "id", where)
         self._names[call_id] = name
-        self._order[call_id] = len(self._order)
+        self._made += 1
+        self._order[call_id] = self._made
         self._unanswered.append((call_id, name))
         args = arguments_of(function.get("arguments"), f"{where}.{member}.arguments")
         part: Part = {"functionCall": {"name": name, "args": args, **self._native_id(call_id)}}
@@ -204,14 +206,15 @@ class Conversation:
 
     def _called(self, call_id: str, message: dict[str, Any], where: str) -> str:
         """The function whose result this is: a tool message names only an id, looked up over the whole
-        history. Google's own OpenAI layer gives calls the id "": those are answered in order."""
-        if call_id and call_id in self._answered:
-            raise refuse("This call has its result already.", f"{where}.tool_call_id")
+        history. Google's own OpenAI layer gives calls the id "": those are answered in order. Some clients count
+        their ids anew in every turn, so that one that was answered may wait again."""
         for index, (waiting, name) in enumerate(self._unanswered):
             if waiting == call_id and (call_id or message.get("name") in (None, name)):
                 del self._unanswered[index]
                 self._answered.add(call_id)
                 return name
+        if call_id and call_id in self._answered:
+            raise refuse("This call has its result already.", f"{where}.tool_call_id")
         stated = message.get("name")
         if isinstance(stated, str) and stated:
             return stated
@@ -271,35 +274,3 @@ def texts_of(content: Any, where: str, first: int = 0) -> list[str]:
         else:
             raise refuse("Only text can stand here.", f"{where}[{index}].type")
     return texts
-
-
-def arguments_of(stated: Any, where: str) -> dict[str, Any]:
-    if stated is None or stated == "":
-        return {}
-    if isinstance(stated, str):
-        try:
-            stated = orjson.loads(stated)
-        except orjson.JSONDecodeError as e:
-            raise refuse("arguments must be a JSON object.", where, "invalid_function_arguments") from e
-    if not isinstance(stated, dict):
-        raise refuse("arguments must be a JSON object.", where, "invalid_function_arguments")
-    return stated
-
-
-def result_of(content: Any, where: str, convert: Any) -> tuple[dict[str, Any], list[Part]]:
-    """The response object, and media that came with it: Google takes any object, so text is wrapped."""
-    extra: list[Part] = []
-    if isinstance(content, list):
-        parts = [convert(part, f"{where}.content[{index}]") for index, part in enumerate(content)]
-        extra = [part for part in parts if "text" not in part]
-        content = "".join(part["text"] for part in parts if "text" in part)
-    if content is None:
-        content = ""
-    if isinstance(content, str):
-        try:
-            parsed = orjson.loads(content)
-        except orjson.JSONDecodeError:
-            parsed = content
-    else:
-        parsed = content
-    return (parsed if isinstance(parsed, dict) else {"result": parsed}), extra

@@ -10,6 +10,8 @@ LATEST = (3, 0)
 
 NEVER_THINKS = re.compile(r"gemini-(?:1|2\.0)|gemma|learnlm|imagen|veo|.*embedding|aqa")
 
+GIVES_ONE = re.compile(r"-(?:image|tts|live|native-audio)\b")
+
 
 def version_of(model: str) -> tuple[int, int] | None:
     """(2, 5) of "gemini-2.5-flash"; None for names that are not Gemini's. Compare numbers: 3.10 > 3.5."""
@@ -48,8 +50,11 @@ def combines_tools(model: str) -> bool:
 
 
 def gives_candidates(model: str) -> bool:
-    """Whether candidateCount may be more than one: Gemini 3 says that multiple candidates are not enabled for it."""
-    return not at_least(model, 3)
+    """Whether candidateCount may be more than one: Gemini 3 says that multiple candidates are not enabled for it.
+
+    Nor do the models that draw and speak give any.
+    """
+    return not at_least(model, 3) and not GIVES_ONE.search(model)
 
 
 def thinks(model: str) -> bool:

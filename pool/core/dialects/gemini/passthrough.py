@@ -18,6 +18,7 @@ from pool.core.dialects.passing import (
     NOT_JSON,
     TOO_LARGE,
     BytesReader,
+    Failed,
     Misshapen,
     PassingReader,
     bare_failure,
@@ -41,7 +42,7 @@ VERBS = {
 
 
 INTERACTION_PREAMBLE = frozenset({"interaction.created", "interaction.start", "interaction.status_update"})
-INTERACTION_ENDS = frozenset({"interaction.completed", "interaction.complete", "interaction.failed"})
+INTERACTION_ENDS = frozenset({"interaction.completed", "interaction.complete"})
 
 
 NATIVE = ("raw", "object")
@@ -120,9 +121,18 @@ def _native_reply(call: Call, headers: dict[str, str], body: bytes) -> Reply:
     # What is fetched may be a file, which need not be what its type says.
     if call.method != "GET" and body and is_json(headers):
         document = orjson.loads(body)
+        if isinstance(document, dict) and _has_failed(document):
+            raise Failed(failure_in(document) or NOT_JSON)
+        if call.model and not isinstance(document, dict):
+            raise ValueError("the answer is no JSON object")
         with suppress(*MISSHAPEN):
             usage = chunks.usage_of(document)
-    return Reply(body, usage, True, content_type)
+    return Reply(body, usage, bool(body) or not call.model, content_type)
+
+
+def _has_failed(document: dict[str, Any]) -> bool:
+    """An error in the place of an answer; an operation that failed tells of one, and is what was asked for."""
+    return bool(document.get("error")) and (document.keys() == {"error"} or document.get("status") == "failed")
 
 
 def _renamed(call: Call, model: str) -> bytes:
@@ -222,10 +232,22 @@ class RawReader(SseReader):
             self.useful = True
             # Without candidates nobody can tell the last event: an end of the body is taken for the end.
             self.finished = self.finished or not isinstance(document, dict) or "candidates" not in document
+        elif kind == "interaction.failed" or _state(document) == "failed":
+            self.failure = orjson.dumps({"error": _interaction(document).get("error") or document.get("error") or {}})
+            return False
         elif kind not in INTERACTION_PREAMBLE:
             self.useful = True
             self.finished = self.finished or kind in INTERACTION_ENDS
         return True
+
+
+def _interaction(document: dict[str, Any]) -> dict[str, Any]:
+    found = document.get("interaction")
+    return found if isinstance(found, dict) else {}
+
+
+def _state(document: dict[str, Any]) -> Any:
+    return _interaction(document).get("status") or document.get("status")
 
 
 class ArrayReader:

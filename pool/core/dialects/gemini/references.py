@@ -1,8 +1,10 @@
-"""What both ways of writing a schema for Gemini need to know of JSON Schema: references, allOf, types, words."""
+"""What both ways of writing a schema for Gemini need to know of JSON Schema: references, types, words."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote, urljoin
 
 from pool.core.dialects.refusals import refuse
 
@@ -26,20 +28,6 @@ def properties_of(schema: Schema, where: str) -> dict[str, Any]:
     if properties is not None and not isinstance(properties, dict):
         raise refuse("properties must be an object.", where, "invalid_schema")
     return properties or {}
-
-
-def merged(members: list[Schema], where: str) -> Schema:
-    """allOf: the members put together, properties and required added up."""
-    whole: Schema = {}
-    for member in members:
-        properties = {**properties_of(whole, where), **properties_of(member, where)}
-        required = [*required_of(whole, where), *required_of(member, where)]
-        whole.update(member)
-        if properties:
-            whole["properties"] = properties
-        if required:
-            whole["required"] = list(dict.fromkeys(required))
-    return whole
 
 
 def words_of(schema: Schema) -> Schema:
@@ -103,13 +91,90 @@ def _kind(value: Any) -> str:
 
 
 def resolve(root: Schema, reference: str, where: str) -> Schema:
-    """The schema a local $ref points to."""
+    """The schema a local $ref points to: a pointer (RFC 6901) into objects and lists, percent-encoded or not."""
     found: Any = root
     if not reference.startswith("#"):
         raise refuse(f"The schema refers to {reference!r}, which is not inside it.", where, "invalid_schema")
     for step in reference[1:].split("/")[1:]:
-        key = step.replace("~1", "/").replace("~0", "~")
-        found = found.get(key) if isinstance(found, dict) else None
+        found = _member(found, step)
+    if found is True:
+        return {}
     if not isinstance(found, dict):
         raise refuse(f"The schema refers to {reference!r}, which does not exist.", where, "invalid_schema")
     return found
+
+
+def _member(holder: Any, step: str) -> Any:
+    """Some tools encode the names in a pointer, some do not: a name that is there as written is meant."""
+    key = step if isinstance(holder, dict) and step in holder else unquote(step)
+    key = key if isinstance(holder, dict) and key in holder else key.replace("~1", "/").replace("~0", "~")
+    if isinstance(holder, list):
+        return holder[int(key)] if key.isdecimal() and len(key) < 9 and int(key) < len(holder) else None
+    return holder.get(key) if isinstance(holder, dict) else None
+
+
+def references_in(schema: Any) -> Iterator[str]:
+    """Every $ref in a schema, however deep. Not by calling itself: a client may nest as deep as it likes."""
+    waiting = [schema]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if isinstance(value.get("$ref"), str):
+                yield value["$ref"]
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+
+
+def localized(root: Schema, where: str) -> Schema:
+    """The schema with every $ref as a pointer from its root: some name an `$id` or an `$anchor` instead."""
+    if all(reference == "#" or reference.startswith("#/") for reference in references_in(root)):
+        return root
+    return _pointing(root, _names(root), where, 0)
+
+
+def _names(root: Schema) -> dict[str, str]:
+    """Where what has a name stands: the root, and its definitions."""
+    base = _text(root.get("$id"))
+    holders = {"#": root}
+    for key in ("definitions", "$defs"):
+        defs = root.get(key)
+        for name, inner in defs.items() if isinstance(defs, dict) else ():
+            if isinstance(inner, dict):
+                holders[f"#/{key}/{name.replace('~', '~0').replace('/', '~1')}"] = inner
+    names = {base.rstrip("#"): "#"}
+    for pointer, holder in holders.items():
+        if anchor := _text(holder.get("$anchor")):
+            names[urljoin(base, f"#{anchor}")] = pointer
+        if own := _text(holder.get("$id")):
+            names[urljoin(base, own)] = pointer
+    return names
+
+
+def _pointing(value: Any, names: dict[str, str], where: str, depth: int) -> Any:
+    if depth > 4 * MAX_DEPTH:
+        raise refuse("The schema is nested too deeply.", where, "invalid_schema")
+    if isinstance(value, list):
+        return [_pointing(inner, names, where, depth + 1) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: _pointing(inner, names, where, depth + 1) for key, inner in value.items()}
+    if isinstance(reference := value.get("$ref"), str):
+        made["$ref"] = _pointer(reference, names)
+    return made
+
+
+def _pointer(reference: str, names: dict[str, str]) -> str:
+    """The reference as a pointer from the root; as it was where nothing in the schema has its name."""
+    if reference == "#" or reference.startswith("#/"):
+        return reference
+    base = next(iter(names))
+    whole = urljoin(base, reference)
+    if whole in names:
+        return names[whole]
+    document, _, fragment = whole.partition("#")
+    return names[document] + fragment if document in names and fragment.startswith("/") else reference
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

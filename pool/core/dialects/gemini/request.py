@@ -8,7 +8,8 @@ from pool.core.dialects.gemini.camel import camel_case, camel_keys
 from pool.core.dialects.gemini.messages import Conversation
 from pool.core.dialects.gemini.names import bare_model, takes_instructions
 from pool.core.dialects.gemini.schema import as_gemini
-from pool.core.dialects.gemini.thinking import thinking_config
+from pool.core.dialects.gemini.speech import known_voice
+from pool.core.dialects.gemini.thinking import AMOUNTS, thinking_config
 from pool.core.dialects.gemini.tools import tool_config_of, tools_of
 from pool.core.dialects.refusals import refuse
 from pool.core.dialects.settings import ConversionSettings
@@ -39,6 +40,11 @@ OUTSIDE_CONFIG = {
     "safetysettings": "safetySettings",
     "cachedcontent": "cachedContent",
     "toolconfig": "toolConfig",
+    "systeminstruction": "systemInstruction",
+    "labels": "labels",
+    "modelarmorconfig": "modelArmorConfig",
+    "servicetier": "serviceTier",
+    "store": "store",
 }
 """Members of `extra_body.google` that stand beside generationConfig; all others stand in it."""
 
@@ -132,6 +138,8 @@ def _apply_schema(stated: Any, config: dict[str, Any], model: str) -> None:
         return
     if not isinstance(schema, dict):
         raise refuse("schema must be an object.", f"{where}.schema")
+    if isinstance(stated.get("description"), str) and not schema.get("description"):
+        schema = {**schema, "description": stated["description"]}
     field = as_gemini(schema, f"{where}.schema", model)
     config["responseJsonSchema" if field.full else "responseSchema"] = field.schema
     if isinstance(schema.get("enum"), list) and not field.full:
@@ -148,8 +156,9 @@ def _apply_modalities(payload: dict[str, Any], config: dict[str, Any]) -> None:
         config["responseModalities"] = ["AUDIO"] if "AUDIO" in named else named
     audio = payload.get("audio")
     voice = audio.get("voice") if isinstance(audio, dict) else None
-    if "AUDIO" in named and isinstance(voice, str) and voice[:1].isupper():
-        config["speechConfig"] = {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": voice}}}
+    known = known_voice(voice) if "AUDIO" in named and isinstance(voice, str) else None
+    if known:
+        config["speechConfig"] = {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": known}}}
 
 
 def _apply_google(payload: dict[str, Any], body: dict[str, Any]) -> None:
@@ -166,6 +175,13 @@ def _apply_google(payload: dict[str, Any], body: dict[str, Any]) -> None:
             body["safetySettings"] = payload[name]
 
 
+def _with_amount(wish: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """A wish that says only whether thoughts are shown leaves it at how much was to be thought."""
+    if wish.keys() & AMOUNTS:
+        return wish
+    return {name: amount for name, amount in before.items() if name in AMOUNTS} | wish
+
+
 def _apply_one(name: str, value: Any, body: dict[str, Any]) -> None:
     plain = name.replace("_", "").lower()
     if plain in OUTSIDE_CONFIG:
@@ -176,4 +192,8 @@ def _apply_one(name: str, value: Any, body: dict[str, Any]) -> None:
         body.setdefault("generationConfig", {}).update(camel_keys(value))
     elif plain not in ("tasktype", "title", "thoughtsignature", "thought"):
         camel = camel_case(name)
-        body.setdefault("generationConfig", {})[camel] = camel_keys(value) if plain.endswith("config") else value
+        config = body.setdefault("generationConfig", {})
+        before = config.get(camel)
+        config[camel] = camel_keys(value) if plain.endswith("config") else value
+        if camel == "thinkingConfig" and isinstance(before, dict) and isinstance(config[camel], dict):
+            config[camel] = _with_amount(config[camel], before)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pool.core.dialects.gemini.json_schema import JsonSchema
 from pool.core.dialects.gemini.names import knows_json_schema, prefers_json_schema
-from pool.core.dialects.gemini.references import Schema, is_choice
+from pool.core.dialects.gemini.references import Schema, is_choice, localized
 from pool.core.dialects.gemini.subset import Subset
 from pool.core.dialects.refusals import refuse
 
@@ -21,6 +21,7 @@ class SchemaField:
 
 def as_gemini(schema: Schema, where: str, model: str) -> SchemaField:
     """Raises `Fault` 400 for a $ref that leads nowhere, and for one that has no end where the model knows none."""
+    schema = localized(schema, where)
     if prefers_json_schema(model) and not is_choice(schema):
         return SchemaField(JsonSchema(schema, where).write(), full=True)
     subset = Subset(schema, where)

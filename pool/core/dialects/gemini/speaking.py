@@ -13,17 +13,10 @@ from pool.core.calls import Ask, Call, Reply, StreamReader
 from pool.core.dialects.gemini import chunks
 from pool.core.dialects.gemini.names import bare_model
 from pool.core.dialects.gemini.passthrough import model_path
-from pool.core.dialects.gemini.speech import DEFAULT_RATE, RATE, RAW, wav_head
+from pool.core.dialects.gemini.speech import DEFAULT_RATE, RATE, RAW, VOICES, known_voice, wav_head
 from pool.core.dialects.openai import check_model, encoded, payload_of
 from pool.core.dialects.passing import MISSHAPEN, Misshapen, parsed
 from pool.core.dialects.refusals import refuse, shown
-
-VOICES = {
-    "alloy": "Kore", "ash": "Orus", "ballad": "Iapetus", "cedar": "Alnilam", "coral": "Leda", "echo": "Charon",
-    "fable": "Puck", "marin": "Zephyr", "nova": "Aoede", "onyx": "Fenrir", "sage": "Callirrhoe", "shimmer": "Autonoe",
-    "verse": "Umbriel",
-}  # fmt: skip
-"""OpenAI's voices and one of Google's that comes near. Google's own names, which are capitalised, pass as they are."""
 
 
 class SpeechCodec:
@@ -74,11 +67,10 @@ def _voice(stated: Any) -> str:
         stated = stated.get("id")
     if not isinstance(stated, str) or not stated:
         raise refuse("voice must be a string.", "voice")
-    if stated[:1].isupper():
-        return stated
-    if stated not in VOICES:
+    voice = known_voice(stated)
+    if voice is None:
         raise refuse(f"There is no voice {shown(stated)}; use one of {', '.join(VOICES)}, or one of Google's.", "voice")
-    return VOICES[stated]
+    return voice
 
 
 def _samples(native: dict[str, Any]) -> tuple[str, bytes]:

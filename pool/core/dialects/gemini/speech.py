@@ -1,4 +1,4 @@
-"""Speech that Gemini answers with, in the form an OpenAI client asked for."""
+"""Speech that Gemini answers with, in the voice and form an OpenAI client asked for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ RATE = re.compile(r"rate=(\d{1,7})")
 DEFAULT_RATE = 24_000
 """Samples a second where the mime type does not say; what Gemini's speech models make."""
 RAW = ("audio/l16", "audio/pcm")
+
+VOICES = {
+    "alloy": "Kore", "ash": "Orus", "ballad": "Iapetus", "cedar": "Alnilam", "coral": "Leda", "echo": "Charon",
+    "fable": "Puck", "marin": "Zephyr", "nova": "Aoede", "onyx": "Fenrir", "sage": "Callirrhoe", "shimmer": "Autonoe",
+    "verse": "Umbriel",
+}  # fmt: skip
+"""OpenAI's voices and one of Google's that comes near. Google's own names, which are capitalised, pass as they are."""
+
+
+def known_voice(stated: str) -> str | None:
+    """Google's name of a voice; None where nobody knows it."""
+    return stated if stated[:1].isupper() else VOICES.get(stated)
 
 
 def is_speech(media: dict[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from pool.core.dialects.gemini.grounding import annotations_of
 from pool.core.dialects.gemini.partials import PartialCall
 from pool.core.dialects.gemini.signatures import signed
 from pool.core.dialects.gemini.speech import audio_of, is_speech
+from pool.core.dialects.gemini.written import MOST_CHARS, Written
 from pool.core.dialects.passing import (
     MISSHAPEN,
     NOT_JSON,
@@ -26,6 +27,7 @@ from pool.core.dialects.spoken import BYTES_A_TOKEN, Spoken
 from pool.core.tokens import PICTURE_TOKENS
 
 SIMPLE_PART = {"text"}
+BEFORE = b" \t\r\n" + sse.BOM
 
 
 class _Objects:
@@ -47,7 +49,7 @@ class _Objects:
 class _Choice:
     """What one candidate said so far."""
 
-    __slots__ = ("annotations", "calls", "finish", "images", "note", "partial", "texts")
+    __slots__ = ("annotations", "calls", "finish", "images", "note", "partial", "told", "written")
 
     def __init__(self) -> None:
         self.annotations: list[dict[str, Any]] = []
@@ -56,7 +58,8 @@ class _Choice:
         self.finish: str | None = None
         self.note: dict[str, Any] = {}
         self.partial: PartialCall | None = None
-        self.texts: list[str] = []
+        self.told: tuple[Any, Any] | None = None
+        self.written = Written(MOST_CHARS)
 
 
 class ChatReader:
@@ -95,7 +98,14 @@ class ChatReader:
     def feed(self, piece: bytes) -> bytes:
         if self.failure is not None:
             return b""
-        decoder = self._decoder or self._begin(piece)
+        if self._decoder is None:
+            # White space tells nothing yet, nor does a byte order mark, which may come in pieces.
+            piece = piece.lstrip(BEFORE)
+            if not piece:
+                return b""
+            # Events begin with a name, JSON with a bracket or brace.
+            self._decoder = _Objects() if piece[:1] in (b"[", b"{") else sse.Decoder()
+        decoder = self._decoder
         try:
             events = decoder.feed(piece)
         except sse.EventTooLarge:
@@ -109,14 +119,6 @@ class ChatReader:
         if self.failure is None and (pending := decoder.pending):
             self._peek(pending)
         return b"".join(out)
-
-    def _begin(self, piece: bytes) -> sse.Decoder | _Objects:
-        """Events begin with a name, JSON with a bracket or brace; white space tells nothing yet."""
-        first = piece.lstrip(b" \t\r\n")[:1]
-        decoder = _Objects() if first in (b"[", b"{") else sse.Decoder()
-        if first:
-            self._decoder = decoder
-        return decoder
 
     def end(self) -> bytes:
         out: list[bytes] = []
@@ -137,8 +139,8 @@ class ChatReader:
         for index, choice in self._choices.items():
             self._close(index, choice, out)
         if self._with_usage:
-            out.append(self._head + b'"choices":[],"usage":' + orjson.dumps(answer.usage_json(self._tokens)))
-            out.append(b"}\n\n")
+            told = answer.usage_json(self._tokens) | answer.totals(self.usage)
+            out.append(self._head + b'"choices":[],"usage":' + orjson.dumps(told) + b"}\n\n")
         out.append(sse.DONE)
 
     def _peek(self, pending: bytes) -> None:
@@ -211,7 +213,7 @@ class ChatReader:
         for part in chunks.parts_of(candidate):
             if part.keys() == SIMPLE_PART:
                 if part["text"]:
-                    choice.texts.append(part["text"])
+                    choice.written.add_text(part["text"])
                     text = orjson.dumps(part["text"])
                     self._spoken.wrote(len(text) - 2)
                     self._emit(out, index, b'{"content":' + text + b"}", logprobs)
@@ -230,25 +232,27 @@ class ChatReader:
 
     def _part(self, index: int, choice: _Choice, part: dict[str, Any], out: list[bytes]) -> None:
         if "functionCall" in part:
+            choice.written.add(part)
             self._call_part(index, choice, part, out)
             return
         delta: dict[str, Any] = {}
+        shown = ""
         signature = part.get("thoughtSignature") if "text" in part else None
-        if media := part.get("inlineData") or part.get("fileData"):
+        if part.get("thought"):
+            if part.get("text"):
+                delta["reasoning_content"] = part["text"]
+                self._spoken.wrote(len(part["text"].encode()))
+        elif media := part.get("inlineData") or part.get("fileData"):
             if "inlineData" in part and is_speech(media):
                 delta["audio"] = audio_of(self._call, [media], streamed=True)
             else:
                 delta["images"] = [answer.image_of(part, choice.images)]
                 choice.images += 1
                 self._spoken.wrote(PICTURE_TOKENS * BYTES_A_TOKEN)
-        elif part.get("thought"):
-            if part.get("text"):
-                delta["reasoning_content"] = part["text"]
-                self._spoken.wrote(len(part["text"].encode()))
-        elif text := answer.text_of(part):
-            choice.texts.append(text)
-            delta["content"] = text
-            self._spoken.wrote(len(text.encode()))
+        elif shown := answer.text_of(part) or "":
+            delta["content"] = shown
+            self._spoken.wrote(len(shown.encode()))
+        choice.written.add(part, shown)
         if signature:
             delta["extra_content"] = signed(signature)
         if delta:
@@ -290,7 +294,11 @@ class ChatReader:
 
     def _ground(self, index: int, choice: _Choice, candidate: dict[str, Any], out: list[bytes]) -> None:
         """Chunks may repeat what earlier ones told."""
-        found = annotations_of(candidate, ["".join(choice.texts)])
+        told = candidate.get("groundingMetadata"), candidate.get("citationMetadata")
+        if told == choice.told:
+            return
+        choice.told = told
+        found = annotations_of(candidate, choice.written)
         annotations = [annotation for annotation in found if annotation not in choice.annotations]
         choice.annotations += annotations
         if annotations:

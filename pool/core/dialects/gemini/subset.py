@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from pool.core.dialects.gemini.merging import merged, spread
 from pool.core.dialects.gemini.references import (
     MAX_DEPTH,
     Schema,
     described,
     is_null,
     kinds_of,
-    merged,
     properties_of,
     required_of,
     resolve,
@@ -66,14 +66,18 @@ class Subset:
         if isinstance(reference, str):
             if reference in trail:
                 return self._cut()
-            beside = {key: value for key, value in schema.items() if key != "$ref"}
-            return self.write({**resolve(self._root, reference, self._where), **beside}, (*trail, reference))
+            return self.write(self._target(schema), (*trail, reference))
         if isinstance(schema.get("allOf"), list):
             return self.write(*self._merged(schema, trail))
-        options = schema.get("anyOf") or schema.get("oneOf")
-        if isinstance(options, list):
-            return self._any_of(schema, options, trail)
-        return self._plain(schema, trail)
+        if isinstance(schema.get("anyOf"), list) and isinstance(schema.get("oneOf"), list):
+            schema = merged([schema], self._where)
+        options, common, about = spread(schema)
+        return self._any_of(options, common, about, trail) if options else self._plain(schema, trail)
+
+    def _target(self, schema: Schema) -> Schema:
+        """What a schema refers to, and what stands beside the reference."""
+        beside = {key: value for key, value in schema.items() if key != "$ref"}
+        return merged([resolve(self._root, schema["$ref"], self._where), beside], self._where)
 
     def _cut(self) -> Schema:
         self.lossy = self.endless = True
@@ -90,29 +94,26 @@ class Subset:
                     member = None
                     break
                 longer = (*longer, reference)
-                beside = {key: value for key, value in member.items() if key != "$ref"}
-                member = {**resolve(self._root, reference, self._where), **beside}
+                member = self._target(member)
                 if len(longer) - len(trail) > MAX_DEPTH:
                     raise refuse("The schema refers to itself.", self._where, "invalid_schema")
             if isinstance(member, dict):
                 whole.append(member)
         return merged(whole, self._where), longer
 
-    def _any_of(self, schema: Schema, options: list[Any], trail: tuple[str, ...]) -> Schema:
-        kept = [option for option in options if not is_null(option)]
-        nullable = len(kept) < len(options)
-        common = {key: value for key, value in schema.items() if key not in ("anyOf", "oneOf")}
+    def _any_of(self, options: list[Any], common: Schema, about: Schema, trail: tuple[str, ...]) -> Schema:
+        kept = [option for option in options if option is not False and not is_null(option)]
+        nullable = len(kept) < len(options) or about.get("nullable") is True
         if len(kept) == 1 and isinstance(kept[0], dict):
-            written = self.write({**kept[0], **common}, trail)
+            written = self.write({"allOf": [kept[0], {**common, **words_of(about)}]}, trail)
         else:
             members: list[Schema] = []
             for option in kept:
-                member = self.write(option, trail)
+                member = self.write({"allOf": [common, option]} if common and option is not True else option, trail)
                 nullable = member.pop("nullable", False) or nullable
                 members += member["anyOf"] if set(member) == {"anyOf"} else [member]
             written = {"anyOf": members} if members else {"type": "null"}
-            # Beside anyOf Google takes words only.
-            written |= {key: common[key] for key in ("title", "description") if key in common}
+            written |= words_of(about)
         if nullable:
             written["nullable"] = True
         return written
@@ -123,9 +124,7 @@ class Subset:
         kinds = [kind for kind in kinds if kind != "null"] or (["null"] if "null" in kinds else [])
         if len(kinds) > 1:
             variants = [{**schema, "type": kind} for kind in kinds]
-            return self._any_of({**words_of(schema), **({"nullable": True} if nullable else {})}, variants, trail) | (
-                {"nullable": True} if nullable else {}
-            )
+            return self._any_of(variants, {}, {**words_of(schema), "nullable": nullable}, trail)
         written: Schema = {"type": kinds[0]} if kinds else {}
         schema = described(schema, FORMATS)
         written |= {key: schema[key] for key in COPIED if schema.get(key) is not None and key != "nullable"}
@@ -152,7 +151,9 @@ class Subset:
         numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
         if len(numbers) == len(values):
             written["minimum"], written["maximum"] = min(numbers), max(numbers)
-        self.lossy = self.lossy or len(values) > 1
+        # Both booleans are all there are.
+        told = len(numbers) == len(values) <= 1 or sorted(map(repr, values)) == ["False", "True"]
+        self.lossy = self.lossy or not told
 
     def _bounds(self, schema: Schema, written: Schema) -> None:
         step = 1 if written.get("type") == "integer" else 0
@@ -170,7 +171,8 @@ class Subset:
         required = [name for name in required_of(schema, self._where) if name in known]
         if required:
             written["required"] = required
-        if isinstance(schema.get("additionalProperties"), dict) and schema["additionalProperties"]:
+        others = schema.get("additionalProperties")
+        if (isinstance(others, dict) and others) or (others is not None and others is not False and not known):
             self.lossy = True
 
     def _array(self, schema: Schema, written: Schema, trail: tuple[str, ...]) -> None:

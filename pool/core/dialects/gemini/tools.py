@@ -65,14 +65,19 @@ def _declaration(function: Any, where: str, model: str) -> dict[str, Any]:
     if parameters is not None and not isinstance(parameters, dict):
         raise refuse("parameters must be a JSON schema.", f"{where}.parameters")
     # An object without properties is refused; a function without arguments simply declares none.
-    if parameters and (parameters.get("properties") or set(parameters) - {"type", "properties"} - _EMPTY):
+    if parameters and not _is_empty(parameters):
         field = as_gemini(parameters, f"{where}.parameters", model)
         if field.schema != {"type": "object"}:
             declared["parametersJsonSchema" if field.full else "parameters"] = field.schema
     return declared
 
 
-_EMPTY = {"additionalProperties", "required", "$schema", "strict", "title", "description"}
+_EMPTY = {"type", "properties", "additionalProperties", "required", "$schema", "strict", "title", "description"}
+
+
+def _is_empty(parameters: dict[str, Any]) -> bool:
+    """Whether there is nothing to pass; an object that takes any member is not empty."""
+    return not (parameters.get("properties") or parameters.get("additionalProperties") or set(parameters) - _EMPTY)
 
 
 def _native(tool: dict[str, Any], where: str, declarations: list[dict[str, Any]]) -> list[dict[str, Any]]:

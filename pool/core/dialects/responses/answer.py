@@ -74,7 +74,7 @@ def items(call: Call, completion: dict[str, Any]) -> tuple[list[dict[str, Any]],
     elif signatures:
         output.append(reasoning_item(call, len(output), "", signatures))
     for image in told.get("images") or ():
-        output.append(image_item(call, len(output), image))
+        output += picture_items(call, len(output), image)
     if (text := told.get("content")) or told.get("refusal"):
         item = message_item(call, len(output), "completed")
         item["content"] = [text_part(text, told.get("annotations"))] if text else [refusal_part(told["refusal"])]
@@ -126,7 +126,16 @@ def call_item(call: Call, index: int, made: Mapping[str, Any], status: str = "co
     }
 
 
-def image_item(call: Call, index: int, image: Mapping[str, Any]) -> dict[str, Any]:
+def picture_items(call: Call, index: int, image: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A picture, behind an item that carries its signature where it has one. `index` is the first item's."""
+    signature = signature_in(image)
+    if not signature:
+        return [_picture_item(call, index, image)]
+    picture = _picture_item(call, index + 1, image)
+    return [reasoning_item(call, index, "", {picture["id"]: signature}), picture]
+
+
+def _picture_item(call: Call, index: int, image: Mapping[str, Any]) -> dict[str, Any]:
     url = str((image.get("image_url") or {}).get("url", ""))
     return {
         "id": item_id(call, "ig", index),

@@ -12,6 +12,7 @@ from pool.core.dialects.passing import MISSHAPEN, Misshapen
 from pool.core.dialects.responses import answer
 from pool.core.dialects.responses.request import chat_payload
 from pool.core.dialects.responses.stream import ResponsesReader
+from pool.core.dialects.retelling import told_as_chat
 
 
 class ResponsesCodec:
@@ -36,6 +37,4 @@ class ResponsesCodec:
         return Reply(orjson.dumps(answer.closed(call, output, finish, inner.usage)), inner.usage, inner.useful)
 
     def reader(self, call: Call, headers: dict[str, str]) -> StreamReader:
-        asks_usage = {"stream": True, "stream_options": {"include_usage": True}}
-        chat = replace(call, operation="chat", payload=asks_usage, metered=False)
-        return ResponsesReader(call, self._inner.reader(chat, headers))
+        return ResponsesReader(call, self._inner.reader(told_as_chat(call), headers))

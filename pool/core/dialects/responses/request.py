@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from pool.core.dialects.carried import with_signature
+from pool.core.dialects.gemini.sniffing import head_of, sniffed
 from pool.core.dialects.refusals import refuse, shown
 from pool.core.dialects.responses.signatures import signatures_of
 
@@ -22,9 +24,7 @@ STORED = {
 
 SAME = ("temperature", "top_p", "parallel_tool_calls", "top_logprobs", "user", "seed")
 
-_UNSEEN = (
-    "reasoning", "web_search_call", "code_interpreter_call", "file_search_call", "image_generation_call", "compaction",
-)  # fmt: skip
+_UNSEEN = ("reasoning", "web_search_call", "code_interpreter_call", "file_search_call", "compaction")
 """Items of an earlier answer that only its own model could use again, or whose outcome the next message tells."""
 
 
@@ -41,9 +41,8 @@ def chat_payload(payload: Mapping[str, Any], model: str) -> dict[str, Any]:
         chat["logprobs"] = True
     if payload.get("max_output_tokens") is not None:
         chat["max_completion_tokens"] = payload["max_output_tokens"]
-    reasoning = payload.get("reasoning")
-    if isinstance(reasoning, dict) and reasoning.get("effort") is not None:
-        chat["reasoning_effort"] = reasoning["effort"]
+    if isinstance(payload.get("reasoning"), dict):
+        chat["reasoning"] = payload["reasoning"]
     _apply_tools(payload, chat)
     _apply_format(payload.get("text"), chat)
     return chat | {name: payload[name] for name in ("extra_body", "google") if name in payload}
@@ -70,7 +69,7 @@ def _messages(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _items(items: list[Any], field: str) -> list[dict[str, Any]]:
-    """Calls that follow each other are one message of the assistant's, as the chat format has them."""
+    """Pictures and calls that follow each other are one message of the assistant's, as the chat format has them."""
     messages: list[dict[str, Any]] = []
     signatures = signatures_of(items)
     for number, item in enumerate(items):
@@ -81,11 +80,9 @@ def _items(items: list[Any], field: str) -> list[dict[str, Any]]:
             case "message":
                 messages.append(_message(item, where))
             case "function_call":
-                call = _call(item, where, signatures)
-                if messages and messages[-1]["role"] == "assistant":
-                    messages[-1].setdefault("tool_calls", []).append(call)
-                else:
-                    messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+                _assistants(messages).setdefault("tool_calls", []).append(_call(item, where, signatures))
+            case "image_generation_call":
+                _assistants(messages).setdefault("images", []).append(_picture(item, where, signatures))
             case "function_call_output":
                 messages += _result(item, where)
             case kind if kind in _UNSEEN:
@@ -93,6 +90,13 @@ def _items(items: list[Any], field: str) -> list[dict[str, Any]]:
             case kind:
                 raise refuse(f"Items of type {shown(kind)} cannot be carried to this model.", f"{where}.type")
     return messages
+
+
+def _assistants(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """The message of the assistant's that is at its end, else one that begins."""
+    if not messages or messages[-1]["role"] != "assistant":
+        messages.append({"role": "assistant", "content": None})
+    return messages[-1]
 
 
 def _message(item: dict[str, Any], where: str) -> dict[str, Any]:
@@ -121,7 +125,8 @@ def _part(part: dict[str, Any], where: str) -> dict[str, Any]:
         case "refusal" if isinstance(part.get("refusal"), str):
             return {"type": "text", "text": part["refusal"]}
         case "input_image" if isinstance(part.get("image_url"), str):
-            return {"type": "image_url", "image_url": {"url": part["image_url"]}}
+            detail = {"detail": part["detail"]} if part.get("detail") else {}
+            return {"type": "image_url", "image_url": {"url": part["image_url"], **detail}}
         case "input_file":
             data = part.get("file_data") or part.get("file_url")
             if isinstance(data, str):
@@ -129,6 +134,9 @@ def _part(part: dict[str, Any], where: str) -> dict[str, Any]:
                 return {"type": "file", "file": file}
         case "input_audio" if isinstance(part.get("input_audio"), dict):
             return {"type": "input_audio", "input_audio": part["input_audio"]}
+    if part.get("file_id") is not None:
+        message = "Uploaded files are not stored for this model: send the file itself, or its address."
+        raise refuse(message, where, "unsupported_parameter")
     raise refuse(f"Parts of type {shown(part.get('type'))} cannot be carried to this model so.", where)
 
 
@@ -137,10 +145,16 @@ def _call(item: dict[str, Any], where: str, signatures: Mapping[str, str]) -> di
     if not isinstance(call_id, str) or not isinstance(name, str):
         raise refuse("A function_call must have a call_id and a name.", where)
     function = {"name": name, "arguments": arguments if isinstance(arguments, str) else "{}"}
-    call: dict[str, Any] = {"id": call_id, "type": "function", "function": function}
-    if call_id in signatures:
-        call["extra_content"] = {"google": {"thought_signature": signatures[call_id]}}
-    return call
+    return with_signature({"id": call_id, "type": "function", "function": function}, signatures.get(call_id))
+
+
+def _picture(item: dict[str, Any], where: str, signatures: Mapping[str, str]) -> dict[str, Any]:
+    """A picture of an earlier answer: its data alone, whose first bytes tell the type, or its address."""
+    result = item.get("result")
+    if not isinstance(result, str) or not result:
+        raise refuse("No earlier picture is stored for this model: send it as result.", f"{where}.result")
+    url = result if "://" in result else f"data:{sniffed(head_of(result)) or 'image/png'};base64,{result}"
+    return with_signature({"type": "image_url", "image_url": {"url": url}}, signatures.get(str(item.get("id"))))
 
 
 def _result(item: dict[str, Any], where: str) -> list[dict[str, Any]]:

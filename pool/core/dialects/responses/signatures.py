@@ -1,7 +1,7 @@
 """Google's thought signatures on their way through clients of the Responses API.
 
 Such a client sends an answer's items back as input. A `reasoning` item has `encrypted_content` for what only the
-server reads; in it the signatures of the calls that follow are carried, by their ids.
+server reads; in it the signatures of the calls and pictures that follow are carried, by their ids.
 """
 
 from __future__ import annotations
@@ -9,11 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pool.core.dialects.carried import carried, carry
-
-
-def encrypted(signatures: dict[str, str]) -> str:
-    return carry(signatures)
+from pool.core.dialects.carried import carried
 
 
 def signatures_of(items: Sequence[Any]) -> dict[str, str]:

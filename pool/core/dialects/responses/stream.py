@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
-
-from pool.core import sse
-from pool.core.calls import Call, StreamReader, Usage
-from pool.core.dialects.carried import carry, signature_in
+from pool.core.calls import Call, StreamReader
+from pool.core.dialects.carried import signature_in
 from pool.core.dialects.responses import answer
+from pool.core.dialects.retelling import Retelling, event
 
 
 class _Item:
@@ -22,74 +20,48 @@ class _Item:
     def __init__(self, index: int, item: dict[str, Any]) -> None:
         self.index = index
         self.item = item
-        self.text = ""
+        self.texts: list[str] = []
         self.annotations: list[dict[str, Any]] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
 
     @property
     def place(self) -> dict[str, Any]:
         return {"item_id": self.item["id"], "output_index": self.index}
 
 
-class ResponsesReader:
-    """Reads what the inner reader makes of the upstream's stream. Thoughts, text and each call are items of their own;
+class ResponsesReader(Retelling):
+    """Writes the events of a Responses stream. Thoughts, text and each call are items of their own;
     a thought or a text is closed when something else begins, calls at the end."""
 
     def __init__(self, call: Call, inner: StreamReader) -> None:
-        self._call = call
-        self._inner = inner
-        self._number = 0
+        super().__init__(call, inner)
+        self.number = 0
         self._items: list[_Item] = []
         self._open: _Item | None = None
         self._calls: dict[int, _Item] = {}
-        self._finish: Any = None
 
-    @property
-    def useful(self) -> bool:
-        return self._inner.useful
-
-    @property
-    def finished(self) -> bool:
-        return self._inner.finished
-
-    @property
-    def failure(self) -> bytes | None:
-        return self._inner.failure
-
-    @property
-    def usage(self) -> Usage:
-        return self._inner.usage
-
-    def feed(self, piece: bytes) -> bytes:
-        return b"".join(self._written(self._inner.feed(piece)))
-
-    def end(self) -> bytes:
-        return b"".join([*self._written(self._inner.end()), *self._closing()])
-
-    def _written(self, chunks: bytes) -> Iterator[bytes]:
-        for event in sse.events(chunks) if chunks else ():
-            if event.data.startswith(b"{"):
-                yield from self._chunk(orjson.loads(event.data))
-
-    def _chunk(self, chunk: dict[str, Any]) -> Iterator[bytes]:
-        if not self._number:
+    def _beginning(self, chunk: dict[str, Any]) -> Iterator[bytes]:
+        if not self.number:
             begun = answer.response(self._call, [], "in_progress", None)
             yield self._event("response.created", response=begun)
             yield self._event("response.in_progress", response=begun)
-        choices = chunk.get("choices")
-        for choice in choices[:1] if isinstance(choices, list) else ():
-            delta = choice.get("delta") or {}
-            if isinstance(thought := delta.get("reasoning_content"), str) and thought:
-                yield from self._think(thought)
-            for name, kind in (("content", "output_text"), ("refusal", "refusal")):
-                if isinstance(text := delta.get(name), str) and text:
-                    yield from self._say(text, kind)
-            yield from self._annotate(delta.get("annotations"))
-            for image in delta.get("images") or ():
-                yield from self._close()
-                yield from self._whole(answer.image_item(self._call, len(self._items), image))
-            for piece in delta.get("tool_calls") or ():
-                yield from self._call_piece(piece)
-            self._finish = choice.get("finish_reason") or self._finish
+
+    def _delta(self, delta: dict[str, Any]) -> Iterator[bytes]:
+        if isinstance(thought := delta.get("reasoning_content"), str) and thought:
+            yield from self._think(thought)
+        for name, kind in (("content", "output_text"), ("refusal", "refusal")):
+            if isinstance(text := delta.get(name), str) and text:
+                yield from self._say(text, kind)
+        yield from self._annotate(delta.get("annotations"))
+        for image in delta.get("images") or ():
+            yield from self._close()
+            for item in answer.picture_items(self._call, len(self._items), image):
+                yield from self._whole(item)
+        for piece in delta.get("tool_calls") or ():
+            yield from self._call_piece(piece)
 
     # -- items ----------------------------------------------------------------------------------------------------
 
@@ -117,7 +89,7 @@ class ResponsesReader:
             yield self._added(self._open)
             part = {"type": "summary_text", "text": ""}
             yield self._event("response.reasoning_summary_part.added", **self._open.place, summary_index=0, part=part)
-        self._open.text += thought
+        self._open.texts.append(thought)
         yield self._event("response.reasoning_summary_text.delta", **self._open.place, summary_index=0, delta=thought)
 
     def _say(self, text: str, kind: str) -> Iterator[bytes]:
@@ -130,7 +102,7 @@ class ResponsesReader:
             self._open = made
             part = answer.text_part("") if kind == "output_text" else answer.refusal_part("")
             yield self._event("response.content_part.added", **made.place, content_index=0, part=part)
-        self._open.text += text
+        self._open.texts.append(text)
         more: dict[str, Any] = {"logprobs": []} if kind == "output_text" else {}
         yield self._event(f"response.{kind}.delta", **self._open.place, content_index=0, delta=text, **more)
 
@@ -152,14 +124,13 @@ class ResponsesReader:
         if made is None:
             yield from self._close()
             if signature := signature_in(piece):
-                item = answer.reasoning_item(self._call, len(self._items), "", {})
-                item["encrypted_content"] = carry({str(piece.get("id")): signature})
-                yield from self._whole(item)
+                carried = {str(piece.get("id")): signature}
+                yield from self._whole(answer.reasoning_item(self._call, len(self._items), "", carried))
             head = {"id": piece.get("id"), "function": {"name": function.get("name")}}
             made = self._calls[index] = self._begin(answer.call_item(self._call, len(self._items), head, "in_progress"))
             yield self._added(made)
         if arguments := function.get("arguments"):
-            made.text += arguments
+            made.texts.append(arguments)
             yield self._event("response.function_call_arguments.delta", **made.place, delta=arguments)
 
     def _close(self) -> Iterator[bytes]:
@@ -168,18 +139,19 @@ class ResponsesReader:
         if made is None:
             return
         part: dict[str, Any]
+        text = made.text
         if made.item["type"] == "reasoning":
-            part = {"type": "summary_text", "text": made.text}
-            yield self._event("response.reasoning_summary_text.done", **made.place, summary_index=0, text=made.text)
+            part = {"type": "summary_text", "text": text}
+            yield self._event("response.reasoning_summary_text.done", **made.place, summary_index=0, text=text)
             yield self._event("response.reasoning_summary_part.done", **made.place, summary_index=0, part=part)
             made.item["summary"] = [part]
         else:
             kind = made.item.pop("kind")
             if kind == "output_text":
-                part = {"type": kind, "text": made.text, "annotations": made.annotations, "logprobs": []}
-                more: dict[str, Any] = {"text": made.text, "logprobs": []}
+                part = {"type": kind, "text": text, "annotations": made.annotations, "logprobs": []}
+                more: dict[str, Any] = {"text": text, "logprobs": []}
             else:
-                part, more = answer.refusal_part(made.text), {"refusal": made.text}
+                part, more = answer.refusal_part(text), {"refusal": text}
             yield self._event(f"response.{kind}.done", **made.place, content_index=0, **more)
             yield self._event("response.content_part.done", **made.place, content_index=0, part=part)
             made.item |= {"status": "completed", "content": [part]}
@@ -198,6 +170,6 @@ class ResponsesReader:
         yield self._event(f"response.{whole['status']}", response=whole)
 
     def _event(self, kind: str, **fields: Any) -> bytes:
-        data = orjson.dumps({"type": kind, "sequence_number": self._number, **fields})
-        self._number += 1
-        return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+        written = event(kind, {"sequence_number": self.number, **fields})
+        self.number += 1
+        return written
