@@ -185,6 +185,12 @@ class InstanceLock:
         os.close(self._descriptor)
 
 
+def server_locks(instance: Path, url: str) -> list[Path]:
+    """What one server holds at a time: its instance folder, and its SQLite file."""
+    file = url.removeprefix("sqlite:///")
+    return [instance / "lock", *([Path(f"{file}.lock")] if file != url else [])]
+
+
 def acquire_instance_lock(path: str | os.PathLike[str]) -> InstanceLock:
     """Lock `path` (`instance/lock`) for this server, or raise `AlreadyRunning`.
 

@@ -81,7 +81,8 @@ class Passwords:
 def weak(password: str) -> str | None:
     """Why this password is refused, as a sentence's end: "it is …"; None where it will do."""
     lowered = password.strip().casefold()
-    if lowered in KNOWN or lowered.startswith("123456"):
+    # Digits or a mark behind a known one make it no other: they are what everybody tries next.
+    if lowered in KNOWN or lowered.rstrip("0123456789!.-_") in KNOWN or lowered.startswith("123456"):
         return "it is a default everybody knows"
     if len(password.strip()) < MIN_LENGTH:
         return f"it is shorter than {MIN_LENGTH} characters"

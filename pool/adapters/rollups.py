@@ -98,6 +98,9 @@ def _count_outcomes(session: Session, requests: list[Costed]) -> None:
         if _rescued(record):
             first = record.attempts[0]
             times[hour, "rescue", *what, first.status or 0, first.outcome] += 1
+        if record.ttfb_ms is not None:
+            edge_ms = tables.LATENCY_BUCKETS[tables.latency_bucket(record.ttfb_ms)] or 0
+            times[hour, "first_byte", record.pool_id, "", record.operation, edge_ms, ""] += 1
     keys = ("hour", "side", "pool_id", "model", "operation", "status", "word")
     rows = [{**dict(zip(keys, place, strict=True)), "times": number} for place, number in sorted(times.items())]
     upsert(session, tables.OutcomeHour, rows, keys, add=("times",))

@@ -53,6 +53,19 @@ def locked(url: str) -> Iterator[Connection]:
         engine.dispose()
 
 
+@contextmanager
+def first_come(url: str) -> Iterator[None]:
+    """Let servers that start at the same moment found what must exist one after another: the second finds it there.
+
+    Nothing on SQLite, whose file a second server is refused anyway.
+    """
+    if make_url(url).get_backend_name() == "sqlite":
+        yield
+    else:
+        with locked(url):
+            yield
+
+
 def migrate(connection: Connection) -> None:
     """Run what is missing on a connection that is `locked`; nothing where another server was quicker."""
     # Imported here: a start with nothing to do should not pay for Alembic.

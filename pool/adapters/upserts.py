@@ -1,7 +1,9 @@
-"""Inserts that meet rows of their own key, in the words both databases share."""
+"""Inserts of many rows, and of rows that meet others of their own key, in the words both databases share."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -11,6 +13,22 @@ from sqlalchemy.orm import Session
 def insert_into(session: Session, table: Any) -> Any:
     """An insert that knows `on_conflict_do_…`."""
     return (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def insert_rows(session: Session, table: Any, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert plain values as the driver takes them: no column's type has a say in them, which makes it cheap.
+
+    So text must be `storable`, and JSON be written out.
+    """
+    if rows:
+        connection = session.connection()
+        connection.exec_driver_sql(_insert(connection.dialect.name, table.__tablename__, columns), list(rows))
+
+
+@lru_cache(maxsize=16)
+def _insert(dialect: str, table: str, columns: tuple[str, ...]) -> str:
+    marks = ", ".join(["%s" if dialect == "postgresql" else "?"] * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 — names of our own
 
 
 def upsert(

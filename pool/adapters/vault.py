@@ -18,6 +18,7 @@ from pool.adapters.database import Database
 from pool.adapters.tables import Key, Meta, Pool, Provider
 
 FINGERPRINT_KEY = "fingerprint_key"
+DIGESTS = b"keypool: digests of tokens"
 WRONG = "KEY_ENCRYPTION_SECRET (or instance/encryption_key) is not the one this database was encrypted with."
 MISSING = (
     "This database is encrypted and its key is missing: set KEY_ENCRYPTION_SECRET or restore instance/encryption_key."
@@ -48,7 +49,7 @@ class Vault:
         self._ring = MultiFernet(ring)
         self._newest = ring[0]
         self._fingerprint_key = fingerprint_key
-        self._digest_key = _mac(fingerprint_key, b"keypool: digests of tokens")
+        self._digest_key = _mac(fingerprint_key, DIGESTS)
 
     def encrypt(self, text: str) -> bytes:
         return self._newest.encrypt(text.encode())
@@ -71,6 +72,19 @@ class Vault:
     def digest(self, token: str) -> bytes:
         """Finds a client key, an auth key or a session by what its holder presents."""
         return _mac(self._digest_key, token.encode("utf-8", "surrogatepass"))
+
+    def exported(self) -> str:
+        """The fingerprint key itself, for a backup: client keys are found by it, so it must move with them."""
+        return base64.b64encode(self._fingerprint_key).decode()
+
+    def wrapped(self, exported: str) -> str:
+        """An exported fingerprint key as `meta` stores it."""
+        return self._newest.encrypt(base64.b64decode(exported, validate=True)).decode()
+
+    def adopt(self, wrapped: str) -> None:
+        """Find things by the fingerprint key that `meta` holds by now: a backup was restored."""
+        self._fingerprint_key = _open(self._ring, wrapped.encode())
+        self._digest_key = _mac(self._fingerprint_key, DIGESTS)
 
     def __repr__(self) -> str:
         return "<Vault>"
@@ -117,9 +131,9 @@ def rewrap_some(session: Session, vault: Vault, after: tuple[int, int], count: i
         meta.value = vault.rewrap(meta.value.encode()).decode()
         return None
     table, column = SEALED[place]
-    rows = session.scalars(
-        select(table).where(table.id > last_id, column.is_not(None)).order_by(table.id).limit(count)
-    ).all()
+    some = select(table).where(table.id > last_id, column.is_not(None)).order_by(table.id).limit(count)
+    # Locked: somebody may be about to put another secret there.
+    rows = session.scalars(some.with_for_update()).all()
     for row in rows:
         setattr(row, column.key, vault.rewrap(getattr(row, column.key)))
     return (place, rows[-1].id) if rows else (place + 1, 0)

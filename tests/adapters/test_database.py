@@ -129,6 +129,7 @@ def test_a_hundred_killed_callers_leave_the_database_usable(either):
     gevent.killall(callers)
     either.write(put, "last")
     assert either.read(names)[-1] == "last"
+    gevent.sleep(0.3)  # who was let in writes to the end; the next test begins with nothing
 
 
 def test_more_callers_than_connections_all_get_their_turn(either):

@@ -110,7 +110,8 @@ def test_what_is_no_address_is_not_asked(guarded, url):
         "172.16.9.9", "192.168.1.1", "169.254.169.254", "100.64.0.1", "[::1]", "[::]",
         "[::ffff:127.0.0.1]", "[::127.0.0.1]", "[fe80::1]", "[fc00::1]", "[fd00:ec2::254]",
         "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "224.0.0.1",
-        "240.0.0.1", "255.255.255.255", "198.18.0.1", "192.0.2.1",
+        "240.0.0.1", "255.255.255.255", "198.18.0.1", "192.0.2.1", "192.0.0.8", "192.88.99.1",
+        "[fec0::1]", "[64:ff9b:1::7f00:1]", "[5f00::1]", "[3fff::1]", "[100:0:0:1::1]",
     ],
 )  # fmt: skip
 def test_networks_that_are_not_public_are_never_reached(guarded, host):
@@ -150,3 +151,37 @@ def test_a_redirect_to_a_private_network_is_not_followed(server):
     assert "not on a public network" in refusal(fetcher, "http://outside.example/x")
     assert [request.path for request in server.requests] == ["/x"]
     fetcher.close()
+
+
+# -- several for one request ---------------------------------------------------------------------------------------
+
+
+def test_addresses_of_one_request_are_fetched_side_by_side(server, near):
+    server.script(stall(0.2, answer(200, PNG, {"Content-Type": "image/png"})))
+    began = time.monotonic()
+    found = near.together([f"{server.url}/{n}" for n in range(8)], 1_000_000)
+    assert list(found.values()) == [("image/png", PNG)] * 8
+    assert time.monotonic() - began < 8 * 0.2
+
+
+def test_together_they_hold_no_more_than_there_is_room_for(server, near):
+    server.script(answer(200, PNG))
+    near.fetch(server.url + "/0")
+    found = near.together([f"{server.url}/{n}" for n in range(6)], 3 * len(PNG))
+    refused = [fault for fault in found.values() if isinstance(fault, Fault)]
+    assert len(refused) == 3
+    assert all("the others of this request" in fault.message for fault in refused)
+
+
+def test_one_that_cannot_be_had_spoils_no_other(server, near):
+    server.script(lambda request: answer(404, b"") if request.path == "/1" else answer(200, PNG))
+    found = near.together([f"{server.url}/{n}" for n in range(3)], 1_000_000)
+    assert [isinstance(got, Fault) for got in found.values()] == [False, True, False]
+
+
+def test_together_they_take_no_longer_than_one_may_wait(server, near, monkeypatch):
+    monkeypatch.setattr(fetching, "TOGETHER_WITHIN_S", 0.3)
+    server.script(lambda request: stall() if request.path == "/1" else answer(200, PNG))
+    found = near.together([f"{server.url}/{n}" for n in range(3)], 1_000_000)
+    assert "did not come within" in found[server.url + "/1"].message
+    assert found[server.url + "/2"][1] == PNG

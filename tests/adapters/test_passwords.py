@@ -78,6 +78,8 @@ def test_at_most_two_hashes_run_at_once():
         "ADMIN",
         "password",
         "gandalf",
+        "gandalf1",
+        "Password2024!",
         "admin-key",
         "your-admin-key",
         "Your-Admin-Key ",

@@ -378,3 +378,20 @@ def test_old_requests_are_forgotten_with_their_attempts_and_their_figures_stay(r
     assert [row["request_id"] for row in rows(database, tables.Request)] == ["r5", "r6", "r7"]
     assert len(rows(database, tables.Attempt, "request_row")) == 3
     assert rows(database, tables.TrafficHour, "hour")[0]["requests"] == 8
+
+
+def test_either_database_takes_requests_and_gives_later_ones_ids_of_their_own(either, spool):
+    either.write(furnish)
+    recorder = Recorder(either, spool.folder)
+    torn = attempt(2, error="é \0 of model", skipped={"cooling": 3}, status=429, blamed=True)
+    first = drain(recorder, spool, record("a", attempt(1)).line(), record("b", torn, attempt(1), stream=True).line())
+    again = drain(recorder, spool, record("a", attempt(1)).line(), record("c").line())
+    assert (first, again) == (2, 2)
+    found = rows(either, tables.Request, order="request_id")
+    assert [row["request_id"] for row in found] == ["a", "b", "c"]
+    assert len({row["id"] for row in found}) == 3
+    assert [row["stream"] for row in found] == [False, True, False]
+    tries = rows(either, tables.Attempt, order="request_row")
+    odd = [(row["key_id"], row["skipped"], row["blamed"], row["error"]) for row in tries if row["skipped"]]
+    assert odd == [(2, {"cooling": 3}, "key", "é  of model")]
+    assert len(tries) == 3

@@ -193,15 +193,47 @@ def fill_disk(monkeypatch, room_bytes):
     monkeypatch.setattr(os, "write", limited)
 
 
-def test_a_full_disk_fails_no_request_and_is_counted_and_told(spool, monkeypatch, caplog):
+def test_what_a_full_disk_does_not_take_waits_in_memory_and_is_told_once(spool, monkeypatch, caplog):
     spool.write(b"before\n")
     with monkeypatch.context() as patch:
         fill_disk(patch, 0)
-        spool.write(b"lost\n")
+        spool.write(b"meanwhile 1\n")
+        spool.write(b"meanwhile 2\n")
     spool.write(b"after\n")
-    assert spool.unwritten == 1
+    assert spool.unwritten == 0
+    assert caplog.text.count("records wait in memory") == 1
+    assert lines_of(spool.folder) == [b"before", b"meanwhile 1", b"meanwhile 2", b"after"]
+
+
+def test_what_waits_is_written_without_a_new_line_when_the_disk_has_room(spool, monkeypatch):
+    with monkeypatch.context() as patch:
+        fill_disk(patch, 0)
+        spool.write(b"meanwhile\n")
+        spool.catch_up()
+        assert lines_of(spool.folder) == []
+    spool.catch_up()
+    assert lines_of(spool.folder) == [b"meanwhile"]
+
+
+def test_what_waits_is_written_at_the_end(spool, monkeypatch):
+    with monkeypatch.context() as patch:
+        fill_disk(patch, 0)
+        spool.write(b"meanwhile\n")
+    spool.close()
+    assert spool.unwritten == 0
+    assert lines_of(spool.folder) == [b"meanwhile"]
+
+
+def test_a_full_disk_fills_memory_only_so_far_and_what_is_lost_is_counted_and_told(spool, monkeypatch, caplog):
+    monkeypatch.setattr(spool_module, "MOST_WAITING_BYTES", 20)
+    fill_disk(monkeypatch, 0)
+    for n in range(4):
+        spool.write(b"line %d...\n" % n)
+    assert spool.unwritten == 2
     assert "1 records lost so far" in caplog.text
-    assert lines_of(spool.folder) == [b"before", b"after"]
+    assert "2 records lost so far" in caplog.text
+    spool.close()
+    assert spool.unwritten == 4
 
 
 def test_half_a_line_on_a_full_disk_spoils_no_other(spool, monkeypatch):
@@ -211,8 +243,10 @@ def test_half_a_line_on_a_full_disk_spoils_no_other(spool, monkeypatch):
         spool.write(b"[3, 4]\n")
     spool.write(b"[5, 6]\n")
     spool.write(b"[7, 8]\n")
-    assert spool.unwritten == 2
-    assert lines_of(spool.folder) == [b"[1,", b"[5, 6]", b"[7, 8]"]
+    assert spool.unwritten == 0
+    assert [line for line in lines_of(spool.folder) if line.endswith(b"]")] == [
+        b"[1, 2]", b"[3, 4]", b"[5, 6]", b"[7, 8]"
+    ]  # fmt: skip
 
 
 def test_where_no_new_segment_can_be_opened_the_old_one_goes_on(spool, small_segments, monkeypatch):

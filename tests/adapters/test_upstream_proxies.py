@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 import gevent
@@ -12,7 +11,7 @@ from gevent import socket
 from pool.adapters.upstream.resolver import Resolver
 from pool.core.calls import Timeouts
 from pool.core.faults import Broken, CannotConnect, TimedOut
-from tests.adapters.upstream_kit import HttpProxy, both, target
+from tests.adapters.upstream_kit import HttpProxy, SocksProxy, both, target
 from tests.upstream import (
     answer,
     cut_after,
@@ -168,11 +167,34 @@ def test_a_proxy_that_refuses_the_tunnel_means_no_connection(proxy):
         ask(engine, server.url.replace("http", "https"), proxy).wait()
 
 
-def test_socks_needs_its_package_and_says_so(monkeypatch):
-    monkeypatch.setitem(sys.modules, "socks", None)
-    monkeypatch.delitem(sys.modules, "urllib3.contrib.socks", raising=False)
-    with both(OK) as (server, engine), pytest.raises(CannotConnect, match="PySocks"):
-        engine.start(target(server, proxy_url="socks5://127.0.0.1:1")).wait()
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_socks_proxy_carries_requests_by_the_name_of_who_asks(scheme):
+    with SocksProxy() as proxy, both(OK) as (server, engine):
+        for url in (f"{scheme}://{proxy.address}", f"{scheme}://me:secret@{proxy.address}"):
+            exchange = engine.start(target(server, proxy_url=url))
+            assert exchange.wait()
+            assert (exchange.status, exchange.read(10)) == (200, b"fine")
+        assert proxy.asked == [("127.0.0.1", server.port)] * 2
+        assert proxy.credentials == [("me", "secret")]
+        server.wait_until(lambda: server.open_connections == 0)
+
+
+def test_only_socks5h_leaves_names_to_the_proxy():
+    with SocksProxy() as proxy, both(OK) as (server, engine):
+        url = server.url.replace("127.0.0.1", "localhost") + "/v1/x"
+        for scheme, host in (("socks5", "127.0.0.1"), ("socks5h", "localhost")):
+            assert engine.start(target(url, proxy_url=f"{scheme}://{proxy.address}")).read(10) == b"fine"
+            assert proxy.asked[-1] == (host, server.port)
+
+
+def test_a_socks_proxy_that_refuses_or_is_away_means_no_connection():
+    with SocksProxy() as proxy, both(OK) as (server, engine):
+        proxy.refuses = True
+        for address in (proxy.address, f"127.0.0.1:{_free_port()}"):
+            with pytest.raises(CannotConnect) as refused:
+                engine.start(target(server, proxy_url=f"socks5://me:secret@{address}")).wait()
+            assert "secret" not in str(refused.value)
+        assert server.requests == []
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1:1", "http://", "http://127.0.0.1:x"])

@@ -80,6 +80,52 @@ class HttpProxy:
         return None
 
 
+class SocksProxy:
+    """A SOCKS5 proxy: says who asked, and for which host (a name or an address) and port."""
+
+    def __enter__(self):
+        self.asked, self.credentials, self.refuses = [], [], False
+        self._server = StreamServer(("127.0.0.1", 0), self._serve)
+        self._server.start()
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        return self
+
+    def __exit__(self, *_):
+        self._server.stop(timeout=0)
+
+    def _serve(self, client, _address):
+        methods = self._read(client, self._read(client, 2)[1])
+        client.sendall(b"\x05\x02" if 2 in methods else b"\x05\x00")
+        if 2 in methods:
+            name = self._read(client, self._read(client, 2)[1])
+            secret = self._read(client, self._read(client, 1)[0])
+            self.credentials.append((name.decode(), secret.decode()))
+            client.sendall(b"\x01\x00")
+        kind = self._read(client, 4)[3]
+        length = {1: 4, 4: 16}.get(kind) or self._read(client, 1)[0]
+        host = self._read(client, length)
+        host = host.decode() if kind == 3 else ".".join(map(str, host))
+        port = int.from_bytes(self._read(client, 2))
+        self.asked.append((host, port))
+        code = b"\x02" if self.refuses else b"\x00"
+        client.sendall(b"\x05" + code + b"\x00\x01" + bytes(6))
+        if self.refuses:
+            return
+        # Names are those of a test: all of them are here.
+        onward = socket.create_connection(("127.0.0.1", port))
+        both_ways = [gevent.spawn(_copy, client, onward), gevent.spawn(_copy, onward, client)]
+        gevent.joinall(both_ways, count=1)
+        gevent.killall(both_ways)
+        onward.close()
+
+    @staticmethod
+    def _read(client, length):
+        data = b""
+        while len(data) < length:
+            data += client.recv(length - len(data)) or bytes(length)
+        return data
+
+
 def _copy(source, sink):
     try:
         while data := source.recv(65536):

@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from secrets import token_hex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import gevent
 from gevent.lock import RLock
 
 from pool.adapters.database import Database
-from pool.adapters.vault import Vault
+from pool.adapters.vault import Vault, rewrap_some
 from pool.core.catalogue import Catalogue
 from pool.core.heap import uncollected
-from pool.core.keys import FOREVER, Key
+from pool.core.keys import BINNED_S, FOREVER, Key
 from pool.core.records import release_line
 from pool.core.rotation import Member
 from pool.core.state import Word
 
-from . import keys, pools, reading
-from .keys import NewKey, Taken
+from . import clients, keys, pools, providers, reading
+from .imports import Batch
+from .key_editing import KeyEditing
+from .keys import NewKey, Taken, pieces
+from .resets import Resets
+from .undoing import Undoing
 
-__all__ = ["Inventory", "NewKey", "Taken"]
+__all__ = ["Batch", "Inventory", "NewKey", "Taken", "Undoing"]
 
 PAGE = 20_000
 """Rows read at a time: each read sorts all that changed."""
 
-PIECE = 500
-"""Rows taken over between two yields of the hub."""
+PIECE, MORSEL = 500, 250
+"""Rows taken over between two yields of the hub: at a start, and beside requests."""
 
 
-class Inventory:
+class Inventory(KeyEditing, Resets):
     """The one writer of pools, keys, memberships and client keys."""
 
     def __init__(
@@ -51,6 +54,8 @@ class Inventory:
         self._listeners: list[Callable[[], None]] = []
         self.announce: Callable[[Word], None] = catalogue.hear
         self._refreshing = RLock()
+        self._slugs: frozenset[str] = frozenset()
+        self._restored: int | None = None
 
     def on_change(self, hear: Callable[[], None]) -> None:
         """Call `hear` after the catalogue took over a change."""
@@ -59,6 +64,9 @@ class Inventory:
     def load(self) -> None:
         """Fill the empty catalogue, with what is known against keys."""
         self.refresh()
+        self._bench()
+
+    def _bench(self) -> None:
         now = self._clock()
         for key_id, model, reason, until in self._database.read(reading.health, now):
             self._catalogue.bench(key_id, reason, FOREVER if until is None else until, model)
@@ -80,7 +88,13 @@ class Inventory:
     def _refresh(self) -> None:
         catalogue, now = self._catalogue, self._clock()
         few = self._database.read(reading.few, self._vault)
+        anew = self._restored not in (None, few.restored)
+        if anew:
+            self._begin_anew(few)
+        self._restored = few.restored
         catalogue.providers = few.providers
+        self._drop_keys_of(self._slugs - few.slugs)
+        self._slugs = few.slugs
         catalogue.keep_pools(few.pools)
         catalogue.credentials = few.credentials
         known = catalogue.revision
@@ -99,15 +113,29 @@ class Inventory:
                     catalogue.drop_member(pool_id, key_id)
         catalogue.drop_rotations()
         catalogue.revision = newest
+        if anew:
+            self._bench()
+
+    def _begin_anew(self, few: reading.Few) -> None:
+        """A backup took the place of everything: its ids mean other keys, its digests come of another key."""
+        self._vault.adopt(few.fingerprint_key)
+        self._catalogue.clear()
+
+    def _drop_keys_of(self, slugs: Set[str]) -> None:
+        """The rows of a deleted provider's keys went with it, so no revision tells of them."""
+        if slugs:
+            for key_id in [key.id for key in self._catalogue.keys.values() if key.provider in slugs]:
+                self._catalogue.drop_key(key_id)
 
     def _pages(self, query: Callable[..., Any], known: int, newest: int) -> Iterator[Sequence[Any]]:
         after: tuple[int, int] = (0, 0)
+        size = MORSEL if known else PIECE
         while rows := self._database.read(query, known, newest, after, PAGE):
-            for at in range(0, len(rows), PIECE):
-                yield rows[at : at + PIECE]
+            for at in range(0, len(rows), size):
+                yield rows[at : at + size]
                 # Not sleep(0): gevent runs fifty of those in a row before it looks at sockets and timers.
                 gevent.sleep(0.001)
-                if at:
+                if at and at % PIECE == 0:
                     # Keys stay: the collector need never look at them.
                     gc.freeze()
             after = (rows[-1][0], rows[-1][1]) if query is reading.members_since else (rows[-1][0], 0)
@@ -124,18 +152,33 @@ class Inventory:
 
     def merge_environment(self, secrets: Iterable[tuple[str, str]], proxy_key: str | None) -> None:
         """Keys of the environment join the pool `default`; one that was disabled or deleted here stays so."""
-        given = [NewKey(provider, secret) for provider, secret in secrets]
         pool_id = self._database.read(reading.default_pool)
-        if given:
-            self._database.write(keys.add_keys, self._vault, given, pool_id, "env", "environment", self._clock())
-        self._database.write(pools.set_proxy_key, self._vault, pool_id, proxy_key, self._clock())
+        batch = self._batch(pool_id, "env", "environment")
+        batch.take([NewKey(provider, secret) for provider, secret in secrets])
+        batch.end()
+        self._database.write(clients.set_proxy_key, self._vault, pool_id, proxy_key, self._clock())
 
     def add_keys(self, given: Sequence[NewKey], pool_id: int, origin: str, who: str) -> list[Taken]:
-        """Take keys into a pool, in one transaction. Known ones are linked; a binned one is restored."""
-        with uncollected():
-            taken = self._database.write(keys.add_keys, self._vault, list(given), pool_id, origin, who, self._clock())
-            self.refresh()
+        """Take keys into a pool, some hundreds in each transaction. Known ones are linked; a binned one is restored."""
+        batch = self.begin_import(pool_id, origin, who)
+        taken = [each for some in batch.take_all(pieces(list(given))) for each in some]
+        batch.end()
         return taken
+
+    def begin_import(self, pool_id: int, origin: str, who: str, name: str = "", job_id: int | None = None) -> Batch:
+        """Begin to take keys into a pool, slice by slice. `name` is the file's, `job_id` says who is at it."""
+        return self._batch(pool_id, origin, who, name, job_id, self.refresh)
+
+    def _batch(self, *about: Any) -> Batch:
+        return Batch(self._database, self._vault, self._clock, *about)
+
+    def undo_import(self, import_id: int, forced: bool = False) -> Undoing:
+        """Begin to take back what an import made, slice by slice. `forced`: what was changed since, too."""
+        return Undoing(self._database, self._clock, self.refresh, import_id, forced)
+
+    def seal_anew(self, place: tuple[int, int]) -> tuple[int, int] | None:
+        """Encrypt some more with the newest key of the ring, from `place` on: where to go on, None at the end."""
+        return self._database.write(rewrap_some, self._vault, place)
 
     def set_disabled(self, key_ids: Sequence[int], until: float | None) -> int:
         """Disable keys until a moment (FOREVER: until somebody says otherwise), or enable them with None."""
@@ -189,6 +232,15 @@ class Inventory:
         self.refresh()
         return count
 
+    def purge_keys(self, key_ids: Sequence[int]) -> int:
+        """Forget binned keys for good. The catalogue has none of them."""
+        return self._database.write(keys.purge_keys, list(key_ids))
+
+    def empty_bin(self) -> None:
+        """Forget what lies in the bin for longer than seven days."""
+        while overdue := self._database.read(keys.overdue, self._clock() - BINNED_S, PIECE):
+            self.purge_keys(overdue)
+
     # `form` is the one-time token of the form that asks. A second time it raises `AnsweredBefore`, and for ten minutes
     # `queries.answer` has what the first one was answered, sealed: the lines named in each docstring.
 
@@ -217,7 +269,52 @@ class Inventory:
 
     def delete_pool(self, pool_id: int) -> None:
         """Unlink its keys; those left in no pool go to `default`. Raises ValueError for `default` itself."""
+        after: int | None = 0
+        while after is not None:
+            after = self._database.write(pools.house_some, pool_id, after, self._clock())
         self._database.write(pools.delete_pool, pool_id, self._clock())
+        self.refresh()
+
+    def settle_members(
+        self,
+        pool_id: int,
+        seats: Mapping[int, Mapping[str, Any]],
+        names: Mapping[int, str],
+        gone: Sequence[int],
+    ) -> tuple[list[int], list[int]]:
+        """Change `weight` and `enabled` of keys in a pool, and their names, and take the gone ones out: the ids of
+        those that were nowhere else, now in the bin, and of those that stay elsewhere."""
+        settled = self._database.write(pools.settle_members, pool_id, seats, names, gone, self._clock())
+        self.refresh()
+        return settled
+
+    def begin_figures(self, pool_id: int) -> None:
+        """Count what a pool served from now on."""
+        self._database.write(pools.begin_figures, pool_id, self._clock())
+
+    def provider_rows(self, slug: str | None = None) -> list[providers.ProviderRow]:
+        """All providers, switched-off ones too, or the one of a slug."""
+        return self._database.read(providers.provider_rows, self._vault, slug)
+
+    def create_provider(self, slug: str, **fields: Any) -> None:
+        """A new provider. Raises `NameTaken`."""
+        self._database.write(providers.create_provider, self._vault, slug, fields, self._clock())
+        self.refresh()
+
+    def update_provider(self, slug: str, **fields: Any) -> None:
+        """Change columns of a provider. Raises LookupError."""
+        self._database.write(providers.update_provider, self._vault, slug, fields, self._clock())
+        self.refresh()
+
+    def delete_provider(self, slug: str) -> None:
+        """Delete a provider and all of its keys, for good: the bin keeps none without it. Raises LookupError.
+
+        Nobody uses it from the first moment; where it is cut short, it stays switched off, and can be deleted again.
+        """
+        self.update_provider(slug, enabled=False)
+        while self._database.write(providers.delete_some_keys, slug):
+            gevent.sleep(0.001)
+        self._database.write(providers.delete_provider, slug)
         self.refresh()
 
     def create_client(self, name: str, pool_id: int, *, form: str = "", **fields: Any) -> tuple[int, str]:
@@ -225,18 +322,31 @@ class Inventory:
 
         Raises `NameTaken` where one that is not revoked has the name.
         """
-        token, now = "sk-" + token_hex(24), self._clock()
+        token, now = clients.fresh_token(), self._clock()
         client_id = self._database.write(
-            pools.create_client, self._vault, token, name, pool_id, fields, now, form
+            clients.create_client, self._vault, token, name, pool_id, fields, now, form
         )  # fmt: skip
         self.refresh()
         return client_id, token
 
     def update_client(self, client_id: int, **fields: Any) -> None:
-        """Set limits, allowed models or addresses of a user key."""
-        self._database.write(pools.update_client, client_id, fields, self._clock())
+        """Set columns of a user key: its name, its pool, its limits… Raises `NameTaken`."""
+        self._database.write(clients.update_client, client_id, fields, self._clock())
         self.refresh()
 
     def revoke_client(self, client_id: int) -> None:
-        self._database.write(pools.revoke_client, client_id, self._clock())
+        self._database.write(clients.revoke_client, client_id, self._clock())
+        self.refresh()
+
+    def rotate_client(self, client_id: int, overlap_s: float = 0.0, form: str = "") -> str:
+        """A new token for a user key, which is stored nowhere; the old one works on for `overlap_s` seconds, and those
+        before it end."""
+        token = clients.fresh_token()
+        self._database.write(clients.rotate_client, self._vault, token, client_id, overlap_s, form, self._clock())
+        self.refresh()
+        return token
+
+    def delete_client(self, client_id: int) -> None:
+        """Revoke a user key for good: nothing enables it again."""
+        self._database.write(clients.delete_client, client_id, self._clock())
         self.refresh()

@@ -1,23 +1,28 @@
-"""Writing providers, pools and client keys. Each function is one transaction and moves the revision."""
+"""Writing providers and pools. Each function is one transaction and moves the revision."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, exists, insert, not_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from pool.adapters import tables
 from pool.adapters.database import next_revision
-from pool.adapters.queries import answers
+from pool.adapters.queries.pool_figures import figures_of, hour_figures
 from pool.adapters.vault import Vault
 from pool.core.masking import mask
 from pool.core.providers import PROVIDERS
-from pool.core.twice import AnsweredBefore, NameTaken
+from pool.core.twice import NameTaken
 
 from . import keys
+from .forms import begin, keep_answer
 from .reading import default_pool
+
+HOUSED = 500
+"""Keys of a deleted pool that one transaction finds another place for."""
 
 
 def found(session: Session, vault: Vault, urls: dict[str, str], now: float) -> None:
@@ -49,10 +54,10 @@ def _new_pool(session: Session, vault: Vault, name: str, fields: dict[str, Any],
 def create_pool(
     session: Session, vault: Vault, name: str, fields: dict[str, Any], now: float, form: str = ""
 ) -> tuple[int, str]:
-    _begin(session, form, now)
+    begin(session, form, now)
     _free_name(session, name)
     pool_id, token = _new_pool(session, vault, name, fields, now)
-    _answer(session, vault, form, (pool_id,), now)
+    keep_answer(session, vault, form, (pool_id,), now)
     return pool_id, token
 
 
@@ -65,7 +70,7 @@ def update_pool(session: Session, pool_id: int, fields: dict[str, Any], now: flo
 
 def regenerate_auth(session: Session, vault: Vault, pool_id: int, grace_s: float, now: float, form: str = "") -> str:
     """Keys that were given a grace before go on until theirs ends, unless the one before this one has none."""
-    _begin(session, form, now)
+    begin(session, form, now)
     pool = session.get_one(tables.Pool, pool_id)
     older = dict(pool.older_auth or {})
     if pool.previous_auth_digest and pool.previous_auth_until:
@@ -76,93 +81,107 @@ def regenerate_auth(session: Session, vault: Vault, pool_id: int, grace_s: float
     pool.previous_auth_until = now + grace_s if grace_s else None
     pool.auth_digest, pool.auth_sealed, pool.auth_hint = vault.digest(token), vault.encrypt(token), mask(token)
     pool.updated_at = now
-    _answer(session, vault, form, (token, pool.previous_auth_until or 0), now)
+    keep_answer(session, vault, form, (token, pool.previous_auth_until or 0), now)
     return token
 
 
-def delete_pool(session: Session, pool_id: int, now: float) -> None:
-    revision = next_revision(session)
-    default_id = default_pool(session)
+def house_some(session: Session, pool_id: int, after: int, now: float) -> int | None:
+    """Seat some keys of this pool, by id after `after`, in `default` as well where they are in no other one. Where to
+    go on; None at the end. Raises ValueError for `default` itself."""
+    revision, default_id = next_revision(session), default_pool(session)
     if pool_id == default_id:
         raise ValueError("the pool `default` cannot be deleted")
-    member = tables.Membership
-    mine = select(member.key_id).where(member.pool_id == pool_id, member.removed_at.is_(None))
-    elsewhere = select(member.key_id).where(member.pool_id != pool_id, member.removed_at.is_(None))
-    homeless = list(session.scalars(mine.where(member.key_id.not_in(elsewhere))))
-    for piece in keys.pieces(homeless):
-        seats = keys.seats_in(session, default_id, piece)
-        for key_id in piece:
-            keys.put_in(session, seats.get(key_id), default_id, key_id, 1, revision, now)
-    pool = session.get(tables.Pool, pool_id)
-    if pool is not None:
-        session.delete(pool)
-
-
-def create_client(
-    session: Session,
-    vault: Vault,
-    token: str,
-    name: str,
-    pool_id: int,
-    fields: dict[str, Any],
-    now: float,
-    form: str = "",
-) -> int:
-    _begin(session, form, now)
-    named = select(tables.ClientKey.id).where(tables.ClientKey.name == name, tables.ClientKey.revoked_at.is_(None))
-    if session.scalar(named.limit(1)) is not None:
-        raise NameTaken(name)
-    client = tables.ClientKey(
-        name=name, pool_id=pool_id, digest=vault.digest(token), hint=mask(token), created_at=now, updated_at=now,
-        **fields,
+    member, other = tables.Membership, aliased(tables.Membership)
+    elsewhere = exists().where(
+        other.key_id == member.key_id, other.pool_id != pool_id, other.removed_at.is_(None)
     )  # fmt: skip
-    session.add(client)
-    session.flush()
-    _answer(session, vault, form, (client.id, token), now)
-    return client.id
+    mine = select(member.key_id).where(member.pool_id == pool_id, member.removed_at.is_(None), member.key_id > after)
+    homeless = list(session.scalars(mine.where(not_(elsewhere)).order_by(member.key_id).limit(HOUSED)))
+    before = keys.seats_in(session, default_id, homeless)
+    for key_id, seat in before.items():
+        keys.put_in(session, seat, default_id, key_id, 1, revision, now)
+    common = {"pool_id": default_id, "weight": 1, "revision": revision, "created_at": now}
+    fresh = [{**common, "key_id": key_id} for key_id in homeless if key_id not in before]
+    if fresh:
+        session.execute(insert(member), fresh)
+    return homeless[-1] if homeless else None
 
 
-def update_client(session: Session, client_id: int, fields: dict[str, Any], now: float) -> None:
-    next_revision(session)
-    session.execute(update(tables.ClientKey).where(tables.ClientKey.id == client_id).values(**fields, updated_at=now))
+def delete_pool(session: Session, pool_id: int, now: float) -> None:
+    """What came into the pool since its keys were housed is housed first."""
+    after: int | None = 0
+    while after is not None:
+        after = house_some(session, pool_id, after, now)
+        session.flush()
+    pool, figures = session.get(tables.Pool, pool_id), session.get(tables.Meta, figures_of(pool_id))
+    for row in (pool, figures):
+        if row is not None:
+            session.delete(row)
 
 
-def revoke_client(session: Session, client_id: int, now: float) -> None:
-    next_revision(session)
-    client = tables.ClientKey
-    session.execute(update(client).where(client.id == client_id, client.revoked_at.is_(None)).values(revoked_at=now))
+def settle_members(
+    session: Session,
+    pool_id: int,
+    seats: Mapping[int, Mapping[str, Any]],
+    names: Mapping[int, str],
+    gone: Sequence[int],
+    now: float,
+) -> tuple[list[int], list[int]]:
+    """Change seats (`weight`, `enabled`) and names of keys of a pool, and take the gone ones out of it: those that
+    were nowhere else are binned. The ids of the binned, and of those that stay elsewhere."""
+    revision = next_revision(session)
+    for column in ("weight", "enabled"):
+        wanted = {key_id: columns[column] for key_id, columns in seats.items() if column in columns}
+        _put_each(session, tables.Membership, "key_id", column, wanted, {"pool_id": pool_id}, {"revision": revision})
+    _put_each(session, tables.Key, "id", "name", names, {}, {"updated_at": now})
+    session.execute(update(tables.Pool).where(tables.Pool.id == pool_id).values(updated_at=now))
+    return _take_out(session, pool_id, list(gone), revision, now)
 
 
-def set_proxy_key(session: Session, vault: Vault, pool_id: int, token: str | None, now: float) -> None:
-    """`PROXY_API_KEY` is a client key of `default`; without the variable the one it made before ends."""
-    next_revision(session)
-    client = tables.ClientKey
-    digest = vault.digest(token) if token else b""
-    made_here = select(client).where(client.origin == "env", client.revoked_at.is_(None), client.digest != digest)
-    for row in session.scalars(made_here):
-        row.revoked_at = now
-    if not token:
-        return
-    known = session.scalar(select(client).where(client.digest == digest))
+def _put_each(
+    session: Session,
+    model: Any,
+    key: str,
+    column: str,
+    values: Mapping[int, Any],
+    within: Mapping[str, int],
+    also: Mapping[str, Any],
+) -> None:
+    """Give a column of many rows a value each, in one go: a statement a row takes a hundred times as long."""
+    columns = model.__table__.c
+    statement = update(model.__table__).where(columns[key] == bindparam("at_key"))
+    for name, value in within.items():
+        statement = statement.where(columns[name] == value)
+    rows = [{"at_key": key_id, "wanted": value} for key_id, value in values.items()]
+    if rows:
+        session.connection().execute(statement.values(**{column: bindparam("wanted")}, **also), rows)
+
+
+def _take_out(
+    session: Session, pool_id: int, gone: list[int], revision: int, now: float
+) -> tuple[list[int], list[int]]:  # fmt: skip
+    member, shared = tables.Membership, set[int]()
+    for piece in keys.pieces(gone):
+        others = select(member.key_id).where(
+            member.key_id.in_(piece), member.pool_id != pool_id, member.removed_at.is_(None)
+        )  # fmt: skip
+        shared.update(session.scalars(others))
+    for piece in keys.pieces(sorted(shared)):
+        here = update(member).where(member.pool_id == pool_id, member.key_id.in_(piece))
+        session.execute(here.values(removed_at=now, revision=revision))
+    binned = [key_id for key_id in gone if key_id not in shared]
+    keys.update_keys(session, binned, {"deleted_at": now, "revision": revision})
+    return binned, sorted(shared)
+
+
+def begin_figures(session: Session, pool_id: int, now: float) -> None:
+    """Count what a pool served from now on: what its hour saw so far is kept, to be taken off later."""
+    hour = int(now // 3600) * 3600
+    known = session.get(tables.Meta, figures_of(pool_id))
     if known is None:
-        session.add(client(name="PROXY_API_KEY", pool_id=pool_id, digest=digest, hint=mask(token), origin="env"))
-    elif known.origin == "env":
-        known.revoked_at = None
-
-
-def _begin(session: Session, form: str, now: float) -> None:
-    """Let no other writer in before the commit, so that who comes second sees what the first did.
-
-    Raises `AnsweredBefore` where the one-time token `form` was seen before.
-    """
-    next_revision(session)
-    if form and answers.answer(session, form, now) is not None:
-        raise AnsweredBefore
-
-
-def _answer(session: Session, vault: Vault, form: str, parts: tuple[object, ...], now: float) -> None:
-    if form:
-        answers.keep_answer(session, form, vault.encrypt("\n".join(map(str, parts))), now)
+        known = tables.Meta(name=figures_of(pool_id))
+        session.add(known)
+    known.number, known.value = hour, " ".join(map(str, hour_figures(session, pool_id, hour)))
 
 
 def _free_name(session: Session, name: str, known: int = 0) -> None:

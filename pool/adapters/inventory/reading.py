@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pool.adapters import tables
-from pool.adapters.vault import Vault
+from pool.adapters.vault import FINGERPRINT_KEY, Vault
 from pool.core.catalogue import Client, Credential, Pool
 from pool.core.keys import FOREVER, Key
 from pool.core.limits import KEY_LIMITS, LIMIT_NAMES
@@ -19,19 +19,23 @@ from pool.core.providers import Provider
 
 @dataclass(frozen=True, slots=True)
 class Few:
-    """The tables that are small enough to be read whole at every change."""
+    """The tables that are small enough to be read whole at every change. `slugs`: switched-off providers', too.
+
+    `restored` counts the backups that replaced everything; `fingerprint_key` is as it is stored.
+    """
 
     providers: dict[str, Provider]
+    slugs: frozenset[str]
     pools: list[Pool]
     credentials: dict[bytes, Credential]
     revision: int
+    restored: int
+    fingerprint_key: str
 
 
 def few(session: Session, vault: Vault) -> Few:
-    providers = {}
-    for row in session.scalars(select(tables.Provider).where(tables.Provider.enabled).order_by(tables.Provider.id)):
-        proxy_url = vault.decrypt(row.proxy_url) if row.proxy_url else None
-        providers[row.slug] = Provider(row.slug, row.dialect, row.base_url, proxy_url, row.fallback_to_direct)
+    rows = list(session.scalars(select(tables.Provider).order_by(tables.Provider.id)))
+    providers = {row.slug: _provider(row, vault) for row in rows if row.enabled}
     pools, credentials = [], {}
     for pool in session.scalars(select(tables.Pool).order_by(tables.Pool.id)):
         pools.append(
@@ -50,7 +54,19 @@ def few(session: Session, vault: Vault) -> Few:
         credentials[holder.digest] = Credential(holder.pool_id, client)
         if holder.previous_digest and holder.overlap_until:
             credentials[holder.previous_digest] = Credential(holder.pool_id, client, holder.overlap_until)
-    return Few(_with_openai_layer(providers), pools, credentials, revision(session))
+    slugs = frozenset(row.slug for row in rows)
+    restored = session.scalar(select(tables.Meta.number).where(tables.Meta.name == "restored")) or 0
+    fingerprint_key = session.scalar(select(tables.Meta.value).where(tables.Meta.name == FINGERPRINT_KEY)) or ""
+    return Few(
+        _with_openai_layer(providers), slugs, pools, credentials, revision(session), restored, fingerprint_key
+    )  # fmt: skip
+
+
+def _provider(row: tables.Provider, vault: Vault) -> Provider:
+    return Provider(
+        row.slug, row.dialect, row.base_url, vault.decrypt(row.proxy_url) if row.proxy_url else None,
+        row.fallback_to_direct, key_header=row.key_header, timeouts=row.timeouts or None,
+    )  # fmt: skip
 
 
 def revision(session: Session) -> int:

@@ -6,7 +6,7 @@ loses either.
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from pool.adapters.tables import Meta
@@ -40,6 +40,16 @@ def begin_import(session: Session, token: str, now: float) -> bool:
         return False
     session.merge(Meta(name=TAKING + token, value="", number=int(now)))
     return True
+
+
+def note_import_job(session: Session, token: str, job_id: int) -> None:
+    """Say which job is at it, unless it is over already."""
+    session.execute(update(Meta).where(Meta.name == TAKING + token).values(value=str(job_id)))
+
+
+def import_job(session: Session, token: str) -> int:
+    """The job that takes a draft's keys in; 0 where none does."""
+    return int(session.scalar(select(Meta.value).where(Meta.name == TAKING + token)) or 0)
 
 
 def give_up_import(session: Session, token: str) -> None:

@@ -1,25 +1,47 @@
-"""The keys page: rows by keyset, filtered in SQL, and how many keys stand how."""
+"""Keys as lists show them: rows by keyset, filtered and sorted in SQL, and how many keys stand how."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, String, and_, case, cast, exists, func, not_, or_, select
+from sqlalchemy import Select, case, func, or_, select
 from sqlalchemy.orm import Session
 
-from pool.adapters.tables import Key, KeyHealth, Membership, Pool, Provider
+from pool.adapters.queries.key_filters import (
+    HEALTHY,
+    STANDINGS,
+    Order,
+    Wanted,
+    beyond,
+    conditions,
+    of_pool_and_search,
+    sorting,
+    stands,
+)
+from pool.adapters.tables import Key, KeyHealth, Membership, Pool, Provider, UsageHour
 
-_Seat = tuple[int, str, int]
-"""A key's place in a pool: the pool's id and name, the key's weight there."""
+BY_ID = Order()
 
-HEALTHY, COOLING, DISABLED, DEAD = STANDINGS = ("healthy", "cooling", "disabled", "dead")
+MOST_REASONS = 50
+"""Of what one key rests for, model by model, as many are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A key's place in a pool."""
+
+    pool_id: int
+    pool: str
+    weight: int = 1
+    tier: int = 0
+    enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key as a list shows it: never its secret. `weights` are those in its pools, in their order."""
+    """A key as a list shows it: never its secret."""
 
     id: int
     public_id: str
@@ -27,7 +49,7 @@ class KeyRow:
     hint: str
     name: str
     note: str
-    pools: tuple[str, ...]
+    places: tuple[Seat, ...]
     disabled_at: float | None
     disabled_until: float | None
     dead_at: float | None
@@ -46,12 +68,33 @@ class KeyRow:
     cost_nano: int = 0
     project: str = ""
     tags: tuple[str, ...] = ()
-    weights: tuple[int, ...] = ()
+    max_requests: int | None = None
+    max_requests_window: str = "none"
+    limits: Mapping[str, Any] | None = None
+    fallback_to_direct: bool = False
+    import_id: int | None = None
+    updated_at: float = 0.0
+    deleted_at: float | None = None
+    details: Mapping[str, Any] | None = None
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        return tuple(seat.pool for seat in self.places)
+
+    @property
+    def weights(self) -> tuple[int, ...]:
+        """Those in its pools, in their order."""
+        return tuple(seat.weight for seat in self.places)
 
     @property
     def seats(self) -> list[tuple[str, int]]:
         """Each pool with the weight of the key there."""
-        return list(zip(self.pools, self.weights, strict=True))
+        return [(seat.pool, seat.weight) for seat in self.places]
+
+    @property
+    def success_rate(self) -> float:
+        """From 0 to 1; of a key that was never used the best is hoped."""
+        return self.successes / self.requests if self.requests else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,29 +108,50 @@ class KnownKey:
     here: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What a key rests for: for one model, or (model "") for all. `text` is the upstream's own, redacted."""
+
+    model: str
+    reason: str
+    status: int | None
+    since: float
+    until: float | None
+    text: str
+
+
 def key_page(
     session: Session,
+    wanted: Wanted,
+    order: Order = BY_ID,
     *,
-    after: int = 0,
+    after: tuple[Any, int] | None = None,
     size: int = 50,
-    pool_id: int | None = None,
-    search: str = "",
-    standing: str = "",
-    now: float = 0.0,
 ) -> list[KeyRow]:
-    """Up to `size` keys that are not in the bin, by id after `after`. `now` is needed with `standing`."""
-    query = _rows().where(Key.id > after, *_wanted(pool_id, search)).order_by(Key.id).limit(size)
-    if standing in STANDINGS:
-        query = query.where(_stands(standing, now))
-    return _with_pools(session, list(session.execute(query).all()))
+    """Up to `size` keys in their order; `after` is what the last one before them is sorted by, and its id."""
+    query = _rows().where(*conditions(wanted)).order_by(*sorting(order)).limit(size)
+    if after is not None:
+        query = query.where(beyond(order, *after))
+    return _with_places(session, list(session.execute(query).all()))
 
 
-def some_keys(session: Session, key_ids: Sequence[int]) -> list[KeyRow]:
-    """Those of the keys that are not in the bin, in their order."""
+def key_ids(session: Session, wanted: Wanted, after: int = 0, size: int = 500) -> list[int]:
+    """The ids of up to `size` keys after one, in their order: how a long list is gone through in slices."""
+    query = select(Key.id).where(*conditions(wanted), Key.id > after).order_by(Key.id).limit(size)
+    return list(session.scalars(query))
+
+
+def key_count(session: Session, wanted: Wanted) -> int:
+    """How many keys there are of a kind."""
+    return session.scalar(select(func.count()).select_from(Key).where(*conditions(wanted))) or 0
+
+
+def some_keys(session: Session, key_ids: Sequence[int], binned: bool = False) -> list[KeyRow]:
+    """Those of the keys that are not in the bin (or are), in their order."""
     found: list[KeyRow] = []
     for at in range(0, len(key_ids), 500):
-        query = _rows().where(Key.id.in_(key_ids[at : at + 500]), Key.deleted_at.is_(None))
-        found += _with_pools(session, list(session.execute(query).all()))
+        query = _rows().where(Key.id.in_(key_ids[at : at + 500]), *of_pool_and_search(None, "", binned))
+        found += _with_places(session, list(session.execute(query).all()))
     return sorted(found, key=lambda row: row.id)
 
 
@@ -95,26 +159,62 @@ def seats_of(session: Session, key_ids: Sequence[int]) -> dict[int, list[int]]:
     """The pools each key is in, by their ids."""
     seats: dict[int, list[int]] = {}
     for at in range(0, len(key_ids), 500):
-        for key_id, pools in _pools_of(session, list(key_ids[at : at + 500])).items():
-            seats[key_id] = [pool_id for pool_id, _, _ in pools]
+        for key_id, places in _places_of(session, list(key_ids[at : at + 500])).items():
+            seats[key_id] = [seat.pool_id for seat in places]
     return seats
 
 
-def key_row(session: Session, key_id: int) -> KeyRow | None:
-    rows = _with_pools(session, list(session.execute(_rows().where(Key.id == key_id, Key.deleted_at.is_(None))).all()))
+def key_row(session: Session, key_id: int, binned: bool = False) -> KeyRow | None:
+    rows = some_keys(session, [key_id], binned)
     return rows[0] if rows else None
 
 
-def key_counts(session: Session, now: float, pool_id: int | None = None, search: str = "") -> dict[str, int]:
+def key_ids_of(session: Session, public_ids: Sequence[str]) -> dict[str, int]:
+    """The ids of keys by those that programs know them by."""
+    found: dict[str, int] = {}
+    for at in range(0, len(public_ids), 500):
+        named = select(Key.public_id, Key.id).where(Key.public_id.in_(public_ids[at : at + 500]))
+        found.update((public_id, key_id) for public_id, key_id in session.execute(named))
+    return found
+
+
+def rests_of(session: Session, key_id: int, now: float) -> list[Rest]:
+    """What a key rests for now, the longest first."""
+    rest = KeyHealth
+    columns = (rest.model, rest.reason, rest.status, rest.since, rest.until, rest.upstream_text)
+    query = select(*columns).where(rest.key_id == key_id, or_(rest.until.is_(None), rest.until > now))
+    rows = session.execute(query.order_by(rest.until.is_(None).desc(), rest.until.desc()).limit(MOST_REASONS))
+    return [Rest(*row) for row in rows]
+
+
+def latency_of(session: Session, key_ids: Sequence[int], since: float) -> dict[int, float]:
+    """How long the requests that each key answered took on average (ms); keys without any are left out."""
+    hour = UsageHour
+    sums = select(hour.key_id, func.sum(hour.latency_ms), func.sum(hour.requests))
+    query = sums.where(hour.key_id.in_(key_ids), hour.hour >= since, hour.requests > 0).group_by(hour.key_id)
+    return {key_id: round(float(ms) / int(requests), 1) for key_id, ms, requests in session.execute(query)}
+
+
+def attempts_of(session: Session, key_ids: Sequence[int], since: float) -> dict[int, int]:
+    """How often each key was tried since the beginning of an hour; keys that were not are left out."""
+    hour, found = UsageHour, dict[int, int]()
+    for at in range(0, len(key_ids), 500):
+        of_these = hour.key_id.in_(key_ids[at : at + 500]), hour.hour >= since
+        query = select(hour.key_id, func.sum(hour.attempts)).where(*of_these).group_by(hour.key_id)
+        found.update((key_id, int(attempts)) for key_id, attempts in session.execute(query))
+    return found
+
+
+def key_counts(session: Session, now: float, wanted: Wanted | None = None) -> dict[str, int]:
     """How many keys stand how; `all` is their sum. At most a second, the journal's delay, behind the catalogue."""
-    if pool_id is not None or search:
+    if wanted is not None and wanted != Wanted(wanted.now):
         # One walk over what is wanted; of all keys, those that do not stand well are found by their indexes.
-        each = case(*((_stands(standing, now), standing) for standing in STANDINGS))
-        found = select(each, func.count()).where(*_wanted(pool_id, search)).group_by(each)
+        each = case(*((stands(standing, now), standing) for standing in STANDINGS))
+        found = select(each, func.count()).where(*conditions(wanted)).group_by(each)
         counts = dict.fromkeys(STANDINGS, 0) | {row[0]: row[1] for row in session.execute(found)}
         return {"all": sum(counts.values()), **counts}
     live = select(func.count()).select_from(Key).where(Key.deleted_at.is_(None))
-    counts = {standing: session.scalar(live.where(_stands(standing, now))) or 0 for standing in STANDINGS[1:]}
+    counts = {standing: session.scalar(live.where(stands(standing, now))) or 0 for standing in STANDINGS[1:]}
     total = session.scalar(live) or 0
     return {"all": total, HEALTHY: total - sum(counts.values()), **counts}
 
@@ -124,86 +224,52 @@ def known_keys(session: Session, fingerprints: Sequence[bytes], pool_id: int) ->
     found: list[KnownKey] = []
     for at in range(0, len(fingerprints), 500):
         columns = (Key.id, Provider.slug, Key.fingerprint, Key.deleted_at)
-        query = select(*columns).join(Provider).where(Key.fingerprint.in_(fingerprints[at : at + 500]))
+        # Both columns of the index: by the fingerprint alone every key there is would be looked at.
+        named = Key.provider_id.in_(select(Provider.id)), Key.fingerprint.in_(fingerprints[at : at + 500])
+        query = select(*columns).join(Provider).where(*named)
         rows = session.execute(query).all()
-        seats = _pools_of(session, [row[0] for row in rows])
+        places = _places_of(session, [row[0] for row in rows])
         for key_id, slug, print_, deleted_at in rows:
-            pools = seats.get(key_id, [])
-            names = tuple(name for _, name, _ in pools)
-            here = any(seat_id == pool_id for seat_id, _, _ in pools)
+            seats = places.get(key_id, [])
+            names = tuple(seat.pool for seat in seats)
+            here = any(seat.pool_id == pool_id for seat in seats)
             found.append(KnownKey(slug, print_, deleted_at is not None, names, here))
     return found
 
 
-def _wanted(pool_id: int | None, search: str) -> list[ColumnElement[bool]]:
-    """Keys that are not in the bin, of a pool, and that a search finds."""
-    conditions: list[ColumnElement[bool]] = [Key.deleted_at.is_(None)]
-    if pool_id is not None:
-        seat = select(Membership.key_id).where(Membership.pool_id == pool_id, Membership.removed_at.is_(None))
-        conditions.append(Key.id.in_(seat))
-    if search:
-        own = (Key.hint_prefix, Key.hint_suffix, Key.name, Key.note, Key.email, Key.last_error, Key.project)
-        columns = [*own, cast(Key.tags, String)]
-        found = [column.icontains(search, autoescape=True) for column in columns]
-        conditions.append(or_(*found, *_as_shown(search)))
-    return conditions
-
-
-def _as_shown(search: str) -> list[ColumnElement[bool]]:
-    """A key by its mask, or by a part of that: `AIzaSyDe...9BgL`."""
-    begin, *rest = (part.strip() for part in search.replace("…", "...").split("...", 1))
-    if not rest or not (begin or rest[0]):
-        return []
-    end = rest[0]
-    columns = Key.hint_prefix.iendswith(begin, autoescape=True), Key.hint_suffix.istartswith(end, autoescape=True)
-    return [and_(Key.hint_prefix != "", *columns)]
-
-
-def _stands(standing: str, now: float) -> ColumnElement[bool]:
-    """One standing a key; the later words of `STANDINGS` outdo the earlier ones."""
-    dead = Key.dead_at.is_not(None)
-    disabled = and_(Key.disabled_at.is_not(None), or_(Key.disabled_until.is_(None), Key.disabled_until > now))
-    benched = exists().where(KeyHealth.key_id == Key.id, or_(KeyHealth.until.is_(None), KeyHealth.until > now))
-    match standing:
-        case "dead":
-            return dead
-        case "disabled":
-            return and_(disabled, not_(dead))
-        case "cooling":
-            return and_(benched, not_(disabled), not_(dead))
-    return and_(not_(benched), not_(disabled), not_(dead))
-
-
 def _rows() -> Select[*tuple[Any, ...]]:
     return select(
-        Key.id, Key.public_id, Provider.slug, Key.hint_prefix, Key.hint_suffix, Key.name, Key.note, Key.disabled_at,
-        Key.disabled_until, Key.dead_at, Key.dead_reason, Key.requests, Key.successes, Key.errors, Key.last_used_at,
-        Key.last_error, Key.last_error_at, Key.origin, Key.created_at, Key.email, Key.tokens,
-        Key.checked_at, Key.cost_nano, Key.project, Key.tags,
+        Key.id, Key.public_id, Provider.slug, Key.hint_prefix, Key.hint_suffix, Key.tags, Key.name, Key.note,
+        Key.disabled_at, Key.disabled_until, Key.dead_at, Key.dead_reason, Key.requests, Key.successes, Key.errors,
+        Key.last_used_at, Key.last_error, Key.last_error_at, Key.origin, Key.created_at, Key.email, Key.tokens,
+        Key.checked_at, Key.cost_nano, Key.project, Key.max_requests, Key.max_requests_window, Key.limits,
+        Key.fallback_to_direct, Key.import_id, Key.updated_at, Key.deleted_at, Key.details,
     ).join(Provider)  # fmt: skip
 
 
-def _with_pools(session: Session, rows: list[Any]) -> list[KeyRow]:
-    pools = _pools_of(session, [row[0] for row in rows])
-    return [_key(row, pools.get(row[0], [])) for row in rows]
+def _with_places(session: Session, rows: list[Any]) -> list[KeyRow]:
+    places = _places_of(session, [row.id for row in rows])
+    return [_key(row, places.get(row.id, [])) for row in rows]
 
 
-def _key(row: Any, seats: list[_Seat]) -> KeyRow:
-    hint, tags = f"{row[3]}...{row[4]}" if row[3] else "***", tuple(row[-1] or ())
-    names, weights = tuple(name for _, name, _ in seats), tuple(weight for _, _, weight in seats)
-    fields = (*row[:3], hint, row[5], row[6], names, *row[7:-1], tags, weights)
-    return KeyRow(*fields)
+def _key(row: Any, places: list[Seat]) -> KeyRow:
+    fields = dict(row._mapping)
+    prefix, suffix, tags = fields.pop("hint_prefix"), fields.pop("hint_suffix"), fields.pop("tags")
+    hint = f"{prefix}...{suffix}" if prefix else "***"
+    return KeyRow(
+        provider=fields.pop("slug"), hint=hint, places=tuple(places), tags=tuple(tags or ()), **fields
+    )  # fmt: skip
 
 
-def _pools_of(session: Session, key_ids: list[int]) -> dict[int, list[_Seat]]:
+def _places_of(session: Session, key_ids: list[int]) -> dict[int, list[Seat]]:
     """Every pool a key is in."""
-    pools: dict[int, list[_Seat]] = {}
+    places: dict[int, list[Seat]] = {}
     seats = (
-        select(Membership.key_id, Pool.id, Pool.name, Membership.weight)
+        select(Membership.key_id, Pool.id, Pool.name, Membership.weight, Membership.tier, Membership.enabled)
         .join(Pool, Pool.id == Membership.pool_id)
         .where(Membership.key_id.in_(key_ids), Membership.removed_at.is_(None))
         .order_by(Pool.id)
     )
-    for key_id, pool_id, name, weight in session.execute(seats):
-        pools.setdefault(key_id, []).append((pool_id, name, weight))
-    return pools
+    for row in session.execute(seats):
+        places.setdefault(row[0], []).append(Seat(*row[1:]))
+    return places

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from pool.adapters.tables import ClientKey, Key, Membership, Pool
@@ -32,6 +33,11 @@ class PoolRow:
     graces: tuple[float, ...] = ()
     """Until when auth keys before this one work, moments that are over included."""
 
+    public_id: str = ""
+    updated_at: float = 0.0
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
 
 @dataclass(frozen=True, slots=True)
 class ClientRow:
@@ -54,9 +60,25 @@ def pool_rows(session: Session) -> list[PoolRow]:
     return [_pool(row) for row in session.execute(_pools().order_by(Pool.is_default.desc(), Pool.name, Pool.id))]
 
 
+def pool_page(session: Session, *, after: int = 0, size: int = 50, search: str = "") -> list[PoolRow]:
+    """Up to `size` pools by id after `after`."""
+    query = _pools().where(Pool.id > after).order_by(Pool.id).limit(size)
+    if search:
+        query = query.where(Pool.name.icontains(search, autoescape=True))
+    return [_pool(row) for row in session.execute(query)]
+
+
 def pool_row(session: Session, pool_id: int) -> PoolRow | None:
     row = session.execute(_pools().where(Pool.id == pool_id)).first()
     return _pool(row) if row else None
+
+
+def enabled_keys(session: Session, pool_id: int, now: float) -> int:
+    """How many keys of a pool neither the pool nor a person has switched off."""
+    allowed = or_(Key.disabled_at.is_(None), Key.disabled_until <= now)
+    query = select(func.count()).select_from(Membership).join(Key, Key.id == Membership.key_id)
+    live = (Membership.removed_at.is_(None), Membership.enabled, Key.deleted_at.is_(None), allowed)
+    return session.scalar(query.where(Membership.pool_id == pool_id, *live)) or 0
 
 
 def client_rows(session: Session, size: int = 500) -> list[ClientRow]:
@@ -93,7 +115,7 @@ def _pools() -> Select[*tuple[Any, ...]]:
     return select(
         Pool.id, Pool.name, Pool.description, Pool.enabled, Pool.is_default, Pool.policy, Pool.allowed_models,
         Pool.auth_hint, Pool.previous_auth_until, Pool.created_at, seated, fallback.id, fallback.name,
-        Pool.older_auth,
+        Pool.older_auth, Pool.public_id, Pool.updated_at, Pool.aliases, Pool.limits,
     ).outerjoin(fallback, fallback.id == Pool.fallback_pool_id)  # fmt: skip
 
 
@@ -102,7 +124,8 @@ def _pool(row: Any) -> PoolRow:
         id=row[0], name=row[1], description=row[2], enabled=row[3], is_default=row[4], policy=row[5] or "",
         allowed_models=tuple(row[6] or ()), auth_hint=row[7], previous_auth_until=row[8] or 0.0, created_at=row[9],
         keys=row[10], fallback_id=row[11], fallback=row[12] or "",
-        graces=(row[8] or 0.0, *(row[13] or {}).values()),
+        graces=(row[8] or 0.0, *(row[13] or {}).values()), public_id=row[14], updated_at=row[15],
+        aliases=row[16] or {}, limits=row[17] or {},
     )  # fmt: skip
 
 

@@ -45,10 +45,20 @@ def live_session(session: Session, digest: bytes, now: float, idle_s: float) -> 
     return SignedIn(row.id, row.client_key_id, row.last_seen_at, row.elevated_until or 0.0) if row else None
 
 
-def begin_session(session: Session, digest: bytes, now: float, expires_at: float, ip: str, agent: str) -> None:
+def begin_session(
+    session: Session,
+    digest: bytes,
+    now: float,
+    expires_at: float,
+    ip: str,
+    agent: str,
+    client_key_id: int | None = None,
+) -> None:
+    """Of the admin, or of the holder of a client key."""
     session.add(
         LoginSession(
-            digest=digest, created_at=now, last_seen_at=now, expires_at=expires_at, ip=ip, user_agent=agent
+            digest=digest, created_at=now, last_seen_at=now, expires_at=expires_at, ip=ip, user_agent=agent,
+            client_key_id=client_key_id,
         )
     )  # fmt: skip
 

@@ -8,16 +8,21 @@ rest of that hour is added up from the log.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, String, cast, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from pool.adapters import tables
 from pool.adapters.tables import Attempt, Key, Request, TrafficHour, UsageHour
 
 MOST_LATE_S = 3_600
 """No attempt begins later than that after its request came in: the largest `request_deadline_s`."""
+
+FORGIVEN = "forgiven"
+"""Owner, in the table of counters, of what keys were asked before somebody let their caps begin anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +130,37 @@ def attempts_since(session: Session, day_began: float) -> dict[tuple[int, str], 
 
 
 def capped_attempts(session: Session, day_began: float, month_began: float) -> list[tuple[int, str, int]]:
-    """(key id, window, attempts so far) of every key whose cap counts by the day or the month."""
+    """(key id, window, attempts so far) of keys whose cap counts by the day or the month; forgiven ones count not."""
     return [
-        (key_id, window, number)
+        (key_id, window, left)
         for window, began in (("day", day_began), ("month", month_began))
-        for key_id, number in _attempts_of_capped(session, window, began).items()
+        for pardoned in (forgiven(session, window, began),)
+        for key_id, number in attempts_of_capped(session, window, began).items()
+        if (left := number - pardoned.get(key_id, 0)) > 0
     ]
 
 
-def _attempts_of_capped(session: Session, window: str, began: float) -> dict[int, int]:
-    capped = select(Key.id).where(
-        Key.max_requests.is_not(None), Key.max_requests_window == window, Key.deleted_at.is_(None)
+def forgiven(session: Session, window: str, began: float) -> dict[int, int]:
+    """Attempts that count for no cap of a window any more, by key."""
+    counter = tables.Counter
+    query = select(counter.owner_id, counter.requests).where(
+        counter.owner == FORGIVEN, counter.window == window, counter.window_start == int(began)
     )
+    return {int(key_id): attempts for key_id, attempts in session.execute(query)}
+
+
+def attempts_of_capped(
+    session: Session, window: str, began: float, among: Sequence[int] | None = None
+) -> dict[int, int]:
+    """Attempts since a window began, of keys whose cap counts in it, or of those named, which may have one soon."""
+    capped = select(Key.id).where(Key.deleted_at.is_(None))
+    if among is None:
+        capped = capped.where(Key.max_requests.is_not(None), Key.max_requests_window == window)
+    else:
+        capped = capped.where(Key.id.in_(among))
+    if window == "none":
+        rows = session.execute(capped.with_only_columns(Key.id, Key.requests).where(Key.requests > 0))
+        return {row[0]: row[1] for row in rows}
     hour, first = UsageHour, _next_hour(began)
     rolled = select(hour.key_id, func.sum(hour.attempts)).where(hour.key_id.in_(capped), hour.hour >= first)
     found: Counter[Any] = Counter({row[0]: int(row[1]) for row in session.execute(rolled.group_by(hour.key_id))})

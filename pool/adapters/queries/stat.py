@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from pool.adapters.queries.traffic import went_wrong_by_the_caller
-from pool.adapters.tables import Key, KeyHealth, Membership, OutcomeHour, Pool, Provider, TrafficHour, UsageHour
+from pool.adapters.tables import (
+    LATENCY_BUCKETS,
+    Key,
+    KeyHealth,
+    Membership,
+    OutcomeHour,
+    Pool,
+    Provider,
+    TrafficHour,
+    UsageHour,
+)
 
 USED, EXHAUSTED = SHOWN = ("used", "exhausted")
 MOST_ROWS = 200
@@ -58,8 +69,33 @@ class StatKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Times:
+    """How long half of something took at most, and 95 % of it: edges of buckets in ms. 0 is beyond the last edge;
+    None: nothing was measured."""
+
+    p50_ms: int | None = None
+    p95_ms: int | None = None
+
+    @classmethod
+    def of(cls, buckets: Mapping[int, int]) -> Times:
+        """By the upper edge of each bucket (0: it has none)."""
+        rising = sorted(buckets.items(), key=lambda bucket: bucket[0] or inf)
+        return cls(_edge(rising, 0.5), _edge(rising, 0.95))
+
+
+def _edge(rising: Sequence[tuple[int, int]], share: float) -> int | None:
+    wanted, seen = share * sum(times for _, times in rising), 0
+    for edge_ms, times in rising:
+        seen += times
+        if seen >= wanted > 0:
+            return edge_ms
+    return None
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
-    """Requests of one thing (a model, an operation): how many, and how many went well or wrong by their caller."""
+    """Requests of one thing (a model, an operation, a pool or a client key by its id): how many, and how many went well
+    or wrong by their caller; `took` is of whole answers, or till the first byte of an operation's."""
 
     name: str
     requests: int
@@ -67,6 +103,11 @@ class Figures:
     tokens: int = 0
     cost_nano: int = 0
     callers_own: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = 0
+    tokens_thinking: int = 0
+    took: Times = Times()
 
     @property
     def answerable(self) -> int:
@@ -118,13 +159,34 @@ def stat_keys(
 
 def model_figures(session: Session, scope: Scope, size: int = MOST_ROWS) -> list[Figures]:
     """By model, the busiest first."""
-    hour = TrafficHour
-    figures = (hour.requests, hour.successes, hour.tokens_in + hour.tokens_out, hour.cost_nano)
-    sums = [func.sum(figure) for figure in figures]
-    query = select(hour.model, *sums).where(*_within(hour, scope)).group_by(hour.model)
-    rows = session.execute(query.order_by(sums[0].desc(), hour.model).limit(size))
     own = _callers_own_by_model(session, scope)
-    return [Figures(*(row[0], *map(int, row[1:]), own.get(row[0], 0))) for row in rows]
+    return [replace(each, callers_own=own.get(each.name, 0)) for each in _traffic(session, scope, "model", size)]
+
+
+def pools_served(session: Session, scope: Scope, size: int = MOST_ROWS) -> list[Figures]:
+    """By pool, the busiest first. What callers got wrong is not told apart here."""
+    return _traffic(session, scope, "pool_id", size)
+
+
+def clients_served(session: Session, scope: Scope, size: int = MOST_ROWS) -> list[Figures]:
+    """By client key (0: the pools' own auth keys), the busiest first."""
+    return _traffic(session, scope, "client_key_id", size)
+
+
+_SUMMED = ("requests", "successes", "cost_nano", "tokens_in", "tokens_out", "tokens_cached", "tokens_thinking")
+
+
+def _traffic(session: Session, scope: Scope, by: str, size: int) -> list[Figures]:
+    what, names = getattr(TrafficHour, by), (*_SUMMED, *LATENCY_BUCKETS)
+    sums = [func.sum(getattr(TrafficHour, name)).label(name) for name in names]
+    query = select(what, *sums).where(*_within(TrafficHour, scope)).group_by(what)
+    found = []
+    for name, *values in session.execute(query.order_by(sums[0].desc(), what).limit(size)):
+        told = dict(zip(names, map(int, values), strict=True))
+        took = Times.of({edge or 0: told.pop(column) for column, edge in LATENCY_BUCKETS.items()})
+        tokens = told["tokens_in"] + told["tokens_out"]
+        found.append(Figures(str(name), ok=told.pop("successes"), tokens=tokens, took=took, **told))
+    return found
 
 
 def endpoint_figures(session: Session, scope: Scope) -> list[Figures]:
@@ -137,7 +199,21 @@ def endpoint_figures(session: Session, scope: Scope) -> list[Figures]:
     )
     query = select(hour.operation, times, ok, own).where(*_within(hour, scope), hour.side == "request")
     rows = session.execute(query.group_by(hour.operation).order_by(times.desc(), hour.operation).limit(MOST_ROWS))
-    return [Figures(row[0], int(row[1]), int(row[2]), callers_own=int(row[3])) for row in rows]
+    first = _first_bytes(session, scope)
+    return [
+        Figures(row[0], int(row[1]), int(row[2]), callers_own=int(row[3]), took=Times.of(first.get(row[0], {})))
+        for row in rows
+    ]
+
+
+def _first_bytes(session: Session, scope: Scope) -> dict[str, dict[int, int]]:
+    """How many requests of each operation had their first byte within an edge (ms). Of one model it is not known."""
+    hour, found = OutcomeHour, dict[str, dict[int, int]]()
+    query = select(hour.operation, hour.status, func.sum(hour.times)).where(*_within(hour, scope))
+    query = query.where(hour.side == "first_byte").group_by(hour.operation, hour.status)
+    for operation, edge_ms, times in session.execute(query):
+        found.setdefault(operation, {})[edge_ms] = int(times)
+    return found
 
 
 def endings(session: Session, scope: Scope, side: str, size: int = MOST_ROWS) -> list[Ending]:

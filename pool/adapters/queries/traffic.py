@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, tuple_
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from pool.adapters.tables import LATENCY_BUCKETS, ClientKey, Key, OutcomeHour, Pool, Request, TrafficHour
+from pool.adapters.tables import LATENCY_BUCKETS, OutcomeHour, Request, TrafficHour
 
 CALLERS_OWN = (400, 401, 403, 404, 405, 408, 413, 415, 422, 499)
 """Statuses of requests that no key could have made go well: their callers got them wrong, or left."""
@@ -44,39 +44,18 @@ class Traffic:
         return self.requests - self.callers_own
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRow:
-    """A request as a list shows it."""
-
-    id: int
-    request_id: str
-    at: float
-    model: str
-    pool: str | None
-    client: str | None
-    key_id: int | None
-    key_hint: str
-    status: int
-    outcome: str
-    error_code: str | None
-    latency_ms: int
-    tokens: int
-    attempts: int
-    stream: bool
-
-
-def hours_since(session: Session, since: int) -> list[Hour]:
-    """The hours from `since` on that saw traffic, oldest first."""
-    hour = TrafficHour
+def hours_since(session: Session, since: int, step_s: int = 3600) -> list[Hour]:
+    """The hours from `since` on that saw traffic, oldest first; or slots of so many hours as `step_s` has."""
+    hour, begins = TrafficHour, _slot(TrafficHour, since, step_s)
     tokens = func.sum(hour.tokens_in + hour.tokens_out)
     query = (
-        select(hour.hour, func.sum(hour.requests), func.sum(hour.errors), tokens)
+        select(begins, func.sum(hour.requests), func.sum(hour.errors), tokens)
         .where(hour.hour >= since)
-        .group_by(hour.hour)
-        .order_by(hour.hour)
+        .group_by(begins)
+        .order_by(begins)
     )
-    own = _callers_own_by_hour(session, since)
-    rows = ((row[0], *map(int, row[1:])) for row in session.execute(query))
+    own = _callers_own_by_hour(session, since, step_s=step_s)
+    rows = (map(int, row) for row in session.execute(query))
     return [Hour(at, requests, max(0, errors - own.get(at, 0)), tokens) for at, requests, errors, tokens in rows]
 
 
@@ -86,12 +65,19 @@ def went_wrong_by_the_caller() -> list[ColumnElement[bool]]:
     return [hour.side == "request", hour.word != "ok", hour.status.in_(CALLERS_OWN)]
 
 
-def _callers_own_by_hour(session: Session, since: int, until: int | None = None) -> dict[int, int]:
-    hour = OutcomeHour
-    query = select(hour.hour, func.sum(hour.times)).where(hour.hour >= since, *went_wrong_by_the_caller())
+def _callers_own_by_hour(
+    session: Session, since: int, until: int | None = None, step_s: int = 3600
+) -> dict[int, int]:
+    hour, begins = OutcomeHour, _slot(OutcomeHour, since, step_s)
+    query = select(begins, func.sum(hour.times)).where(hour.hour >= since, *went_wrong_by_the_caller())
     if until is not None:
         query = query.where(hour.hour < until)
-    return {at: int(times) for at, times in session.execute(query.group_by(hour.hour))}
+    return {int(at): int(times) for at, times in session.execute(query.group_by(begins))}
+
+
+def _slot(hour: type[TrafficHour] | type[OutcomeHour], since: int, step_s: int) -> Any:
+    """Where the slot that an hour is in begins."""
+    return hour.hour if step_s == 3600 else hour.hour - (hour.hour - since) % step_s
 
 
 def rescued_between(session: Session, since: int, until: int) -> int:
@@ -124,30 +110,6 @@ def traffic_between(session: Session, since: int, until: int) -> Traffic:
     requests, successes, errors, tokens, cost_nano, *buckets = (int(value) for value in row)
     own = min(errors, sum(_callers_own_by_hour(session, since, until).values()))
     return Traffic(requests, successes, errors - own, tokens, _percentile(buckets, 0.95), cost_nano, own)
-
-
-def recent_requests(session: Session, size: int, before: tuple[float, int] | None = None) -> list[RequestRow]:
-    """The newest requests, or those older than (`at`, `id`)."""
-    query = (
-        select(Request, Pool.name, ClientKey.name, Key.hint_prefix, Key.hint_suffix)
-        .outerjoin(Pool, Pool.id == Request.pool_id)
-        .outerjoin(ClientKey, ClientKey.id == Request.client_key_id)
-        .outerjoin(Key, Key.id == Request.key_id)
-        .order_by(Request.at.desc(), Request.id.desc())
-        .limit(size)
-    )
-    if before is not None:
-        query = query.where(tuple_(Request.at, Request.id) < tuple_(*before))
-    return [_request(*row) for row in session.execute(query)]
-
-
-def _request(row: Request, pool: str | None, client: str | None, prefix: Any, suffix: Any) -> RequestRow:
-    return RequestRow(
-        id=row.id, request_id=row.request_id, at=row.at, model=row.model_asked, pool=pool, client=client,
-        key_id=row.key_id, key_hint=f"{prefix}...{suffix}" if prefix else "", status=row.status, outcome=row.outcome,
-        error_code=row.error_code, latency_ms=row.latency_ms, tokens=row.tokens_in + row.tokens_out,
-        attempts=row.attempts, stream=row.stream,
-    )  # fmt: skip
 
 
 def _percentile(buckets: list[int], share: float) -> int | None:

@@ -1,4 +1,5 @@
-"""The SQL tables: `inventory` is what the operator owns, `traffic` what happened, `people` who may and who did.
+"""The SQL tables: `inventory` is what the operator owns, `traffic` what happened, `people` who may and who did, `jobs`
+what takes long.
 
 Conventions: moments end in `_at` or `_until` and are Unix seconds; money is `cost_nano`, a thousand-millionth of a
 US dollar; an empty list column is null, meaning "no restriction"; bytes are either digests or sealed by the vault.
@@ -14,6 +15,7 @@ from pool.adapters.tables.inventory import (
     Pool,
     Provider,
 )
+from pool.adapters.tables.jobs import Job
 from pool.adapters.tables.people import AuditEntry, ClientKey, LoginSession, Meta, Setting
 from pool.adapters.tables.traffic import (
     FAILED,
@@ -38,6 +40,7 @@ __all__ = [
     "ClientKey",
     "Counter",
     "Import",
+    "Job",
     "Key",
     "KeyHealth",
     "LearnedLimit",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pool.adapters.tables.base import (
@@ -87,7 +87,9 @@ class Key(Model):
     """One upstream credential of one provider.
 
     `secret` is null once a binned key was purged: the row stays so that the environment cannot bring it back.
-    `requests`, `successes`, `errors`, `tokens` and `cost_nano` are totals of its whole life.
+    `import_id` is the import that made it, `restored_by` the one that took it out of the bin last.
+    `requests`, `successes`, `errors`, `tokens` and `cost_nano` are totals of its whole life. `details` is what programs
+    noted of it that no other column is for.
     """
 
     __tablename__ = "keys"
@@ -99,6 +101,7 @@ class Key(Model):
         only_where("ix_keys_disabled", "disabled_at", condition="disabled_at IS NOT NULL"),
         only_where("ix_keys_disabled_until", "disabled_until", condition="disabled_until IS NOT NULL"),
         only_where("ix_keys_project", "project", condition="project <> ''"),
+        only_where("ix_keys_restored_by", "restored_by", condition="restored_by IS NOT NULL"),
         Index("ix_keys_last_used_at", "last_used_at"),
         Index("ix_keys_requests", "requests"),
         NEVER_REUSED,
@@ -115,6 +118,7 @@ class Key(Model):
     note: Mapped[Prose]
     email: Mapped[Name]
     tags: Mapped[Words | None]
+    details: Mapped[Table | None]
     project: Mapped[Name]
     proxy_url: Mapped[Sealed | None]
     fallback_to_direct: Mapped[Flag]
@@ -123,6 +127,7 @@ class Key(Model):
     max_requests_window: Mapped[str] = mapped_column(Line(10), default="none")
     origin: Mapped[str] = mapped_column(Line(10), default="paste")
     import_id: Mapped[int | None] = mapped_column(ForeignKey("imports.id", ondelete="SET NULL"), index=True)
+    restored_by: Mapped[int | None] = mapped_column(BigInteger)
     disabled_at: Mapped[Moment | None]
     disabled_until: Mapped[Moment | None]
     dead_at: Mapped[Moment | None]
@@ -200,7 +205,11 @@ class LearnedLimit(Model):
 
 
 class Import(Model):
-    """One paste, file, environment merge or API batch that brought keys, so that it can be undone."""
+    """One paste, file, environment merge or API batch that brought keys, so that it can be undone.
+
+    It is written slice by slice: `counts` say by fate what is in so far, and without `ended_at` it is under way in
+    `job_id`, or was cut short.
+    """
 
     __tablename__ = "imports"
     __table_args__ = (NEVER_REUSED,)
@@ -211,4 +220,7 @@ class Import(Model):
     origin: Mapped[str] = mapped_column(Line(10), default="paste")
     pool_id: Mapped[int | None] = mapped_column(ForeignKey("pools.id", ondelete="SET NULL"))
     counts: Mapped[Table | None]
+    name: Mapped[Name]
+    job_id: Mapped[int | None] = mapped_column(BigInteger)
+    ended_at: Mapped[Moment | None]
     undone_at: Mapped[Moment | None]

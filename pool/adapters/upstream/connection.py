@@ -32,6 +32,7 @@ class Connection:
         self._socket = _Socket(family, socket.SOCK_STREAM)
         self._socket.setblocking(False)
         self._readable = self._hub.loop.io(self._socket.fileno(), _READ)
+        self._watched = False
         self._writable: Any = None
         self._timer: Any = None
         self._timer_at = inf
@@ -39,6 +40,7 @@ class Connection:
         self._waiter: Any = None
         self._on_close = on_close
         self._full = False
+        self._writing = False
         self.origin: Any = None
         self.closed = False
         self.reused = False
@@ -76,7 +78,7 @@ class Connection:
         while True:
             # A short read emptied the socket: asking again before waiting would only cost a call.
             if not self._full and in_time:
-                in_time = self._wait(self._readable, deadline)
+                in_time = self._wait_readable(deadline)
             try:
                 data: bytes = self._socket.recv(RECEIVE_BYTES)
             except BlockingIOError:
@@ -113,27 +115,50 @@ class Connection:
             self._hub.loop.run_callback(self._waiter.throw, ConnectionAbortedError("closed while waiting"))
         self._on_close(self)
 
+    def _wait_readable(self, deadline: float) -> bool:
+        if self.closed:
+            raise ConnectionAbortedError("closed")
+        if not self._watched:
+            # It stays started between waits, for each start is a system call; until something comes unasked.
+            self._watched = True
+            self._readable.start(self._came)
+        return self._wait(deadline)
+
+    def _came(self) -> None:
+        if self._waiter is not None and not self._writing:
+            self._waiter.switch(True)
+        else:
+            self._watched = False
+            self._readable.stop()
+
     def _wait_writable(self, deadline: float) -> bool:
         if self.closed:
             raise ConnectionAbortedError("closed")
         if self._writable is None:
             self._writable = self._hub.loop.io(self._socket.fileno(), _WRITE)
-        return self._wait(self._writable, deadline)
+        self._writing = True
+        self._writable.start(self._went)
+        try:
+            return self._wait(deadline)
+        finally:
+            self._writing = False
+            if not self.closed:
+                self._writable.stop()
 
-    def _wait(self, watcher: Any, deadline: float) -> bool:
+    def _went(self) -> None:
+        if self._waiter is not None:
+            self._waiter.switch(True)
+
+    def _wait(self, deadline: float) -> bool:
         """True when the socket is ready, False when the deadline came first."""
-        if self.closed:
-            raise ConnectionAbortedError("closed")
         waiter = self._waiter = Waiter(self._hub)
         self._deadline = deadline
         if deadline < self._timer_at:
             self._arm(deadline)
-        watcher.start(waiter.switch, True)
         try:
             return waiter.get()
         finally:
             self._waiter = None
-            watcher.stop()
 
     def _arm(self, at: float) -> None:
         """Let `_tick` run at that time. It stays armed between waits, and moves only to come earlier."""

@@ -8,6 +8,8 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from gevent import sleep
+
 from pool.adapters.upstream.gunzip import Gunzip, decoder_for
 from pool.adapters.upstream.heads import Head
 from pool.adapters.upstream.message import Message
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from pool.adapters.upstream.connection import Connection
 
 _ONE_SEND_BYTES = 128 * 1024
+_TURN_BYTES = 1024 * 1024
+_TURN_S = 1e-9
+"""Not 0: that may come back before the loop looked at any socket."""
 
 
 class Exchange:
@@ -112,8 +117,13 @@ class Exchange:
         """The whole decoded body. Raises `Broken` where it is cut or longer than that, and `TimedOut`."""
         pieces = []
         left_bytes = limit_bytes
+        turn_at = left_bytes - _TURN_BYTES
         while piece := self.read1():
             left_bytes -= len(piece)
+            if left_bytes < turn_at:
+                # What comes as fast as it is read never waits, and nobody else would have a turn.
+                turn_at = left_bytes - _TURN_BYTES
+                sleep(_TURN_S)
             if left_bytes < 0:
                 self.close()
                 raise Broken("the answer's body is too large")

@@ -209,7 +209,7 @@ def _send(adapter: HTTPAdapter, target: Target, proxy_url: str) -> requests.Resp
     except requests.ReadTimeout:
         raise TimedOut("first_byte") from None
     except requests.exceptions.InvalidSchema:
-        raise CannotConnect("this kind of proxy is not supported; SOCKS needs the package PySocks") from None
+        raise CannotConnect("this kind of proxy is not supported") from None
     except requests.exceptions.ProxyError:
         raise CannotConnect("the proxy refused or could not be reached") from None
     except requests.exceptions.SSLError:
