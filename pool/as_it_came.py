@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .core.calls import Call, Reply, StreamReader
-from .core.dialects.passing import is_json, passed_back
+from .core.dialects.passing import holds_error, is_json, passed_back
+from .core.masking import redact_bytes
 from .core.providers import Provider
-from .streaming import Committed
+from .streaming import TALKS, Committed
 
 if TYPE_CHECKING:
-    from .relay import Exchange
+    from .attempting import Exchange
 
 MOVED = frozenset({301, 302, 303, 307, 308})
 
 
-def flows(status: int, headers: Mapping[str, str]) -> bool:
-    """Does an answer go on piece by piece? JSON is read, and where there is no body nothing flows."""
-    return status not in (204, 205) and headers.get("content-length") != "0" and not is_json(headers)
+def flows(call: Call, status: int, headers: Mapping[str, str]) -> bool:
+    """Does an answer go on piece by piece? JSON is read, but for files of it; without a body nothing flows."""
+    if status in (204, 205) or headers.get("content-length") == "0":
+        return False
+    return not is_json(headers) or _fetches_a_file(call)
+
+
+def _fetches_a_file(call: Call) -> bool:
+    return call.method == "GET" and (call.path.endswith(("/content", ":download")) or ("alt", "media") in call.query)
 
 
 def moved(call: Call, provider: Provider, status: int, headers: Mapping[str, str]) -> bool:
@@ -30,15 +37,20 @@ def moved(call: Call, provider: Provider, status: int, headers: Mapping[str, str
     return status in MOVED and call.method == "GET" and headers.get("location", "").startswith(f"{provider.root}/")
 
 
-def as_it_came(reply: Reply, exchange: Exchange) -> Reply:
-    """A whole answer with the upstream's own status, and what of its headers may be seen."""
+def as_it_came(reply: Reply, exchange: Exchange, secret: Callable[[], str]) -> Reply:
+    """A whole answer with the upstream's own status, and what of its headers may be seen.
+
+    An object that tells of an error, as a response that failed, may name the key in it: that is masked.
+    """
     headers = passed_back(exchange.headers)
+    if is_json(exchange.headers) and holds_error(reply.body):
+        reply = replace(reply, body=redact_bytes(reply.body, secret()))
     if exchange.status in MOVED:
         reply, headers = replace(reply, body=b""), (*headers, ("Location", exchange.headers["location"]))
     return replace(reply, status=exchange.status, headers=headers)
 
 
-def committed(dialect: str, exchange: Exchange, reader: StreamReader, held: bytes) -> Committed:
+def committed(call: Call, dialect: str, exchange: Exchange, reader: StreamReader, held: bytes) -> Committed:
     """A stream of events, or bytes of any kind."""
     kind = exchange.headers.get("content-type", "application/octet-stream")
     headers = [("Content-Type", kind), *passed_back(exchange.headers)]
@@ -47,4 +59,5 @@ def committed(dialect: str, exchange: Exchange, reader: StreamReader, held: byte
         headers += [("Cache-Control", "no-cache, no-transform"), ("X-Accel-Buffering", "no")]
     elif "content-length" in exchange.headers:
         headers.append(("Content-Length", exchange.headers["content-length"]))
-    return Committed(dialect, exchange, reader, held, headers, exchange.status, events)
+    paced = events and call.operation in TALKS
+    return Committed(dialect, exchange, reader, held, headers, exchange.status, events, paced)

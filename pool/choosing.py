@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from . import pins
-from .core.calls import NO_USAGE, Ask, Call, Codec, Pin, Usage
+from .core.calls import GEMINI, NO_USAGE, Ask, Call, Codec, Pin, Usage
 from .core.catalogue import LIMITED, Pool
 from .core.dialects import ConversionSettings, codec_for
 from .core.dialects.cutting import parts_of
@@ -85,6 +85,7 @@ class Choosing:
         self._plans: dict[tuple[str, str], Plan | None] = {}
         self._passed: set[str] = set()
         self._excluded: dict[int, None] = {}
+        self._left: set[str] = set()
         self._limited = 0
         self._room_at = FOREVER
         self._prompt_tokens: int | None = None
@@ -108,6 +109,8 @@ class Choosing:
         rotations = [relay.catalogue.rotations[self._pool.id][plan.provider.slug] for plan in plans]
         storm = ""
         for plan, rotation in zip(plans, rotations, strict=True):
+            if plan.provider.slug in self._left:
+                continue
             if not self._may_pass(plan.provider.slug, now):
                 storm = relay.judge.outages.of(plan.provider.slug).storm.kind
                 continue
@@ -117,6 +120,8 @@ class Choosing:
             self.give_up_probe(now)
         if self._fall_back():
             return self.next(last_fault)
+        if self._left and last_fault:
+            raise last_fault
         if storm:
             raise in_a_storm(storm)
         raise self._nothing_left(plans, rotations, now, last_fault)
@@ -148,6 +153,11 @@ class Choosing:
             self._pool = self._caller.pool
         self._excluded.clear()
         self._limited, self._room_at = 0, FOREVER
+
+    def leave(self, slug: str) -> bool:
+        """Ask this upstream no more: it is the one that fails. False where this request may ask no other."""
+        self._left.add(slug)
+        return self._call.pin is None and self._only is None
 
     def go_on(self, plan: Plan) -> None:
         """A part of the call is answered: every key may take the next, but only of the provider that took this one."""
@@ -219,6 +229,9 @@ class Choosing:
             return None
         parts = [(part, codec.ask(part, model)) for part in parts_of(codec, call, model)]
         ask = parts[0][1]
+        if call.version and call.dialect != provider.dialect == GEMINI:
+            # One predecessor's clients name Google's version on OpenAI's routes.
+            ask = replace(ask, version=call.version)
         native = call.native is not None and provider.dialect == call.dialect
         accept = ("Accept", "text/event-stream" if call.stream else "application/json")
         more = () if native else (accept,) if call.native is not None else (*call.headers, accept)

@@ -17,6 +17,7 @@ KNOWN = (
     "HOST", "PORT", "ADMIN_PASSWORD", "SECRET_KEY", "KEY_ENCRYPTION_SECRET", "DATABASE_URL", "REDIS_URL",
     "WEB_CONCURRENCY", "API_KEYS", "OPENAI_API_KEYS", "PROXY_API_KEY", "GEMINI_UPSTREAM_URL", "OPENAI_UPSTREAM_URL",
     "FORWARDED_ALLOW_IPS", "LOG_LEVEL", "KEYPOOL_INSTANCE", "LOGIN_NOTE",
+    "ALERT_WEBHOOK_URL", "DEBUG_ERRORS", "DRAIN_DELAY_S",
 )  # fmt: skip
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -47,6 +48,15 @@ class Environment:
     forwarded_allow_ips: str = "127.0.0.1,::1"
     log_level: str | None = None
     login_note: str = ""
+    alert_url: str | None = field(default=None, repr=False)
+    debug_errors: bool = False
+    drain_delay_s: int = 0
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be read in any trace."""
+        alone = (self.admin_password, self.secret_key, self.encryption_secret, self.proxy_key, self.alert_url)
+        of_urls = (urlsplit(self.database_url).password, urlsplit(self.redis_url).password)
+        return tuple(filter(None, (*alone, *of_urls, *self.gemini_keys, *self.openai_keys)))
 
 
 def read_environment(variables: Mapping[str, str], root: Path) -> Environment:
@@ -74,6 +84,9 @@ def read_environment(variables: Mapping[str, str], root: Path) -> Environment:
         forwarded_allow_ips=named.get("FORWARDED_ALLOW_IPS") or "127.0.0.1,::1",
         log_level=_level(named.get("LOG_LEVEL")),
         login_note=named.get("LOGIN_NOTE", ""),
+        alert_url=named.get("ALERT_WEBHOOK_URL") or None,
+        debug_errors=_flag("DEBUG_ERRORS", named.get("DEBUG_ERRORS", "0")),
+        drain_delay_s=_whole("DRAIN_DELAY_S", named.get("DRAIN_DELAY_S") or "0", 0, 300),
     )
     _check(environment)
     return environment
@@ -109,6 +122,9 @@ def _check(environment: Environment) -> None:
         raise BadStart(
             "WEB_CONCURRENCY: more than one worker needs DATABASE_URL (postgresql+psycopg://…) and REDIS_URL (redis://…)."
         )
+    if environment.alert_url and not environment.alert_url.startswith(("http://", "https://")):
+        # It is a secret: what it is instead is not told.
+        raise BadStart("ALERT_WEBHOOK_URL: it is not an http:// or https:// URL.")
     if environment.redis_url and not _names_a_redis(environment.redis_url):
         raise BadStart("REDIS_URL: it is not redis://:password@host:port/number (rediss:// for TLS, unix:///path).")
     if not sqlite and not (environment.secret_key and environment.encryption_secret):
@@ -139,6 +155,12 @@ def _whole(name: str, text: str, low: int, high: int) -> int:
     if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
         raise BadStart(f"{name}: {text!r} is not a whole number from {low} to {high}.")
     return int(text)
+
+
+def _flag(name: str, text: str) -> bool:
+    if text not in ("0", "1"):
+        raise BadStart(f"{name}: {text!r} is neither 0 nor 1.")
+    return text == "1"
 
 
 def _level(text: str | None) -> str | None:

@@ -58,7 +58,8 @@ class Listing:
         query = dict(call.query)
         if call.dialect == GEMINI:
             number, _, cursor = query.get("pageToken", "").partition(".")
-            return (int(number), cursor) if number.isdigit() else (next(iter(keys), None), "")
+            ours = number.isascii() and number.isdigit() and len(number) <= 18
+            return (int(number), cursor) if ours else (next(iter(keys), None), "")
         after = query.get("after", "")
         made = self._affinity.find(f"{collection}/{after}", set(keys.values())) if after else None
         return (made.key_id, after) if made is not None else (next(iter(keys), None), "")

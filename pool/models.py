@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from gevent.lock import RLock
 
 from .core.calls import GEMINI, OPENAI, Call
-from .core.catalogue import Catalogue, allows
+from .core.catalogue import Catalogue, Pool, allows
+from .core.dialects.gemini.names import bare_model
 from .core.faults import Fault
+from .core.providers import route_model
 from .relay import Answer, Caller, Relay
 from .settings import Settings
 
@@ -55,6 +57,7 @@ class ModelList:
         self._clock = clock
         self._beside = beside
         self._cache: dict[int, _Cached] = {}
+        self._last: dict[int, list[str]] = {}
         self._locks: dict[int, RLock] = {}
 
     def answer(
@@ -75,6 +78,18 @@ class ModelList:
 
     def of(self, caller: Caller) -> list[Model]:
         """The models this caller may use: the union over its pool's providers, then the allow-lists."""
+        return [model for model in self._held(caller).models if _allowed(model.id, caller)]
+
+    def reached(self, pool: Pool) -> list[str]:
+        """The models that a pool's keys reach, by name, whatever it allows. Raises `Fault` where no upstream says."""
+        return sorted({model.id for model in self._held(Caller(pool)).models})
+
+    def listed(self, pool_id: int) -> list[str]:
+        """The same as the last list of the pool had it, however old. Nothing is fetched."""
+        return self._last.get(pool_id, [])
+
+    def _held(self, caller: Caller) -> _Cached:
+        """The list of a pool, fetched where there is none, stale while it is asked for again."""
         cached = self._cache.get(caller.pool.id)
         if cached is None:
             # One fetch for all who wait for it; if its caller leaves, the next one fetches.
@@ -83,13 +98,16 @@ class ModelList:
         elif self._clock() - cached.fetched_at > self._settings().model_cache_ttl_s and not cached.refreshing:
             cached.refreshing = True
             self._beside(lambda: self._refresh(caller, cached))
-        patterns = caller.client.allowed_models if caller.client else ()
-        return [model for model in cached.models if caller.pool.allows(model.id) and allows(patterns, model.id)]
+        return cached
 
     def lists(self, pool_id: int, model: str) -> bool:
         """Is a model in the list we have of a pool, however old? Nothing is fetched."""
         cached = self._cache.get(pool_id)
         return cached is not None and any(item.id == model for item in cached.models)
+
+    def known(self) -> list[str]:
+        """The models of every list we have, however old, by name. Nothing is fetched."""
+        return sorted({item.id for cached in self._cache.values() for item in cached.models})
 
     def forget(self, pool_id: int | None = None) -> None:
         """A pool's keys changed: ask again. None: every pool."""
@@ -100,6 +118,7 @@ class ModelList:
 
     def _remembered(self, caller: Caller) -> _Cached:
         models, whole = self._fetch(caller)
+        self._last[caller.pool.id] = sorted({model.id for model in models})
         cached = self._cache[caller.pool.id] = _Cached(models, self._fetched_at(whole))
         return cached
 
@@ -122,20 +141,28 @@ class ModelList:
     def _fetch(self, caller: Caller) -> tuple[tuple[Model, ...], bool]:
         """Every provider's list, one after another, and whether all answered. Raises `Fault` where none does."""
         found: dict[str, Model] = {}
+        by_provider: dict[tuple[str, str], Model] = {}
         fault: Fault | None = None
-        for slug, provider in self._catalogue.candidates(caller.pool.id).items():
+        candidates = self._catalogue.candidates(caller.pool.id)
+        for slug, provider in candidates.items():
             try:
                 for described in self._pages(slug, provider.dialect, caller):
                     model_id = str(described.get("name") if provider.dialect == GEMINI else described.get("id"))
                     model_id = model_id.removeprefix("models/")
-                    found.setdefault(model_id, Model(model_id, slug, provider.dialect, described))
+                    model = by_provider[slug, model_id] = Model(model_id, slug, provider.dialect, described)
+                    found.setdefault(model_id, model)
             except Fault as failed:
                 fault = failed
         if not found and fault is not None:
             raise fault
         for alias, target in caller.pool.aliases.items():
-            if target in found:
-                found.setdefault(alias, found[target])
+            route = route_model(target, candidates, {})
+            name = bare_model(route.model)
+            meant = next((by_provider[slug, name] for slug in route.providers if (slug, name) in by_provider), None)
+            if meant is not None:
+                # An alias wins over a model of the same name, as it does when it is called.
+                alias = alias.removeprefix("models/")
+                found[alias] = replace(meant, id=alias)
         return tuple(found.values()), fault is None
 
     def _pages(self, slug: str, dialect: str, caller: Caller) -> list[Mapping[str, Any]]:
@@ -152,6 +179,13 @@ class ModelList:
             if not token:
                 break
         return models
+
+
+def _allowed(name: str, caller: Caller) -> bool:
+    """By its own name or, for an alias, by what it stands for: as a call of it is."""
+    names = {name, caller.pool.aliases.get(name, name)}
+    patterns = caller.client.allowed_models if caller.client else ()
+    return any(caller.pool.allows(each) for each in names) and any(allows(patterns, each) for each in names)
 
 
 def _page_of(answer: Answer) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from typing import Any
 
 from .core.calls import GEMINI
 from .core.catalogue import Client, Pool, allows
+from .core.dialects.gemini.names import bare_model
 from .core.faults import Fault
+from .core.providers import Provider, route_model
 from .core.rotation import POLICIES, canonical_policy
 from .relay import Caller
 from .settings import Settings
@@ -39,13 +41,26 @@ def unauthenticated(dialect: str, presented_one: bool) -> Fault:
     return Fault(401, code, message, type="invalid_request_error", retryable=False)
 
 
-def check_model(model: str, caller: Caller) -> None:
-    """Allow-lists of the pool and of the client key, before and after the pool's aliases. Raises `Fault` 403."""
-    names = {model, caller.pool.aliases.get(model, model)}
+def check_model(model: str, caller: Caller, candidates: Mapping[str, Provider]) -> None:
+    """Allow-lists of the pool and of the client key. Raises `Fault` 403. `candidates`: the pool's providers."""
+    patterns = caller.client.allowed_models if caller.client else ()
+    if not caller.pool.allowed_models and not patterns:
+        return
+    names = _names(model, candidates, caller.pool.aliases)
     if not any(caller.pool.allows(name) for name in names):
         raise _not_allowed(model, "pool")
-    if caller.client and not any(allows(caller.client.allowed_models, name) for name in names):
+    if not any(allows(patterns, name) for name in names):
         raise _not_allowed(model, "client key")
+
+
+def _names(model: str, candidates: Mapping[str, Provider], aliases: Mapping[str, str]) -> set[str]:
+    """What a model may be listed as: before and after the pool's aliases, without its provider, without ":search"."""
+    route = route_model(model, candidates, aliases)
+    names = {model, aliases.get(model, model), route.model}
+    if all(candidates[slug].dialect == GEMINI for slug in route.providers):
+        # Elsewhere such an ending is part of a model's own name.
+        names.add(bare_model(route.model))
+    return names
 
 
 def _not_allowed(model: str, whose: str) -> Fault:

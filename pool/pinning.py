@@ -25,11 +25,12 @@ class Pinning:
             raise not_yours(name, dialect, param)
         return made
 
-    def pin(self, call: Call, caller: Caller) -> None:
+    def pin(self, call: Call, caller: Caller, kept: Callable[[], bool] = lambda: True) -> None:
         """Give a call the key that made what its body uses.
 
         Raises `Fault` for what others made, and where no single key made all of it. What nobody made here is left to
-        the upstream, but for the objects of OpenAI's own routes.
+        the upstream, but for the objects of OpenAI's own routes; `kept` tells whether an upstream keeps such objects
+        at all: where the call is converted, whoever converts it knows better what to say.
         """
         strict = call.native is not None and call.dialect == OPENAI
         if not self._affinity and not strict:
@@ -40,7 +41,7 @@ class Pinning:
         for mention in _mentions(call):
             made = self.owned(mention.name, caller, call.dialect, mention.param or None)
             if made is None:
-                if strict and mention.param:
+                if strict and mention.param and kept():
                     raise not_yours(mention.name, call.dialect, mention.param)
                 continue
             if first is not None and (first.key_id != made.key_id):

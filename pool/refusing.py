@@ -14,7 +14,8 @@ from .core.quota import Quota
 from .streaming import Passed
 
 if TYPE_CHECKING:
-    from .relay import Attempt, Run
+    from .attempting import Attempt
+    from .relay import Run
 
 IDLE_S = 60.0
 """A key unused for so long that refuses a request for its tokens of a minute refuses the request's own size."""

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import as_it_came
+from .attempting import Attempt, Exchange, tried
 from .choosing import Choosing, Pick
 from .core import outcomes
-from .core.calls import GEMINI, Call, Reply, StreamReader, Target, Timeouts
+from .core.calls import GEMINI, Call, Reply, Target
 from .core.catalogue import Catalogue, Client, Pool
 from .core.dialects.settings import Resolver
 from .core.exhaustion import OF_OUR_KEYS, stormy
-from .core.faults import Broken, CannotConnect, Draining, Fault, NotYet, UpstreamError
+from .core.faults import Draining, Fault, NotYet, UpstreamError
 from .core.judge import Judge, Thresholds
 from .core.keys import Key
 from .core.masking import redact
-from .core.outcomes import (
-    RETURN,
-    SAME_KEY,
-    Outcome,
-    Penalties,
-    failed,
-)
+from .core.outcomes import RETURN, SAME_KEY, Outcome, Penalties, failed
 from .core.providers import Provider, route_model
 from .core.records import AttemptRecord, RequestRecord
 from .core.rotation import Member, Rotation
@@ -33,36 +27,19 @@ from .core.state import PoolState
 from .refusing import Refusing
 from .series import Series
 from .settings import Settings
-from .streaming import HEARTBEAT, Committed, Flow, Passed, draining, status_of, stream_headers
+from .streaming import HEARTBEAT, Committed, Flow, Passed, draining, stream_headers
 
 if TYPE_CHECKING:
     from .admission import Entry
 
 MOST_TRANSIENT = 3
-"""Attempts one request may spend on trouble that is nobody's: connections, 5xx, silence."""
+"""Attempts one request may spend at one upstream on trouble that is nobody's: connections, 5xx, silence."""
 
 STORM_PATIENCE_S = 2.0
 """How long a request waits for somebody else's word that a storm is over."""
 
 MOST_WAITING = 1000
 """Requests that wait for a key at the same time; more are refused at once."""
-
-MOST_ERROR_BYTES = 256 * 1024
-MOST_ANSWER_BYTES = 256 * 1024 * 1024
-MOST_HELD_BYTES = 1024 * 1024
-
-
-class Exchange(Protocol):
-    """One upstream HTTP exchange, as the engine hands it out."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    def wait(self, patience_s: float | None = None) -> bool: ...
-    def read1(self, patience_s: float | None = None) -> bytes | None: ...
-    def read(self, limit_bytes: int) -> bytes: ...
-    def close(self) -> None: ...
 
 
 class Upstream(Protocol):
@@ -158,16 +135,6 @@ class Relay:
         return own
 
 
-@dataclass(slots=True)
-class Attempt:
-    """One upstream call under way."""
-
-    pick: Pick
-    record: AttemptRecord
-    idle_s: float
-    exchange: Exchange | None = None
-
-
 class Run:
     """One request from the first choice to the last byte. Every attempt, and the whole, ends exactly once."""
 
@@ -225,7 +192,7 @@ class Run:
         while True:
             attempt = self._begin((yield from self._pick()))
             try:
-                result = yield from self._try(attempt)
+                result = yield from tried(self, attempt)
             except UpstreamError as error:
                 result = failed(error, self.penalties)
                 self.last_fault = _unanswered(result)
@@ -284,110 +251,12 @@ class Run:
         self.relay.catalogue.vitals.began(pick.key.id)
         return attempt
 
-    def _try(self, attempt: Attempt) -> Generator[Any, None, Any]:
-        """One upstream call. Returns `Reply`, `Committed`, or the `Outcome` that sends us on."""
-        exchange = yield from self._ask(attempt)
-        attempt.record.status = exchange.status
-        plan, status, headers = attempt.pick.plan, exchange.status, exchange.headers
-        if not 200 <= status < 300:
-            if plan.native and as_it_came.moved(self.call, plan.provider, status, headers):
-                return self._plain(attempt, exchange)
-            return self.refusing.judge(attempt, status, headers, _head(exchange))
-        if as_it_came.flows(status, headers) if plan.native else self.call.stream:
-            return (yield from self._await_content(attempt, exchange))
-        return self._plain(attempt, exchange)
-
-    def _ask(self, attempt: Attempt) -> Generator[Any, None, Exchange]:
-        """Send, and wait for the head of an answer; without the proxy where that is away and may be gone around."""
-        key, provider = attempt.pick.key, attempt.pick.plan.provider
-        targets = [self._target(attempt.pick)]
-        if targets[0].proxy_url and (key.fallback_to_direct or provider.fallback_to_direct):
-            targets.append(replace(targets[0], proxy_url=None))
-        while True:
-            try:
-                exchange = attempt.exchange = self.relay.upstream.start(targets.pop(0))
-                while not exchange.wait(self.patience_s):
-                    yield HEARTBEAT
-                return exchange
-            except CannotConnect:
-                if not targets:
-                    raise
-
-    def _target(self, pick: Pick) -> Target:
-        plan, settings = pick.plan, self.settings
-        credential = plan.provider.credential(self.relay.unseal(pick.key))
-        # A plain answer is silent until it is whole.
-        first_byte_s = settings.first_byte_timeout_s * (1 if self.call.stream else 5)
-        timeouts = Timeouts(settings.connect_timeout_s, first_byte_s, settings.idle_timeout_s)
-        proxy_url = pick.key.proxy_url or plan.provider.proxy_url
-        ask = self.series.ask(plan)
-        return Target(ask.method, plan.url, (*plan.headers, credential), ask.body, timeouts, proxy_url)
-
-    def _plain(self, attempt: Attempt, exchange: Exchange) -> Reply | Outcome | None:
-        """The answer; None where a part of it came, and the next is to be asked for."""
-        body = exchange.read(MOST_ANSWER_BYTES)
-        call = self.series.call(attempt.pick.plan, self.call)
-        try:
-            reply = attempt.pick.plan.codec.reply(call, dict(exchange.headers), body)
-        except ValueError:
-            return self._unreadable()
-        if not reply.useful and self._may_try_elsewhere(attempt):
-            return outcomes.EMPTY
-        self.record.usage = reply.usage
-        self._succeed(attempt)
-        if attempt.pick.plan.native:
-            self._told(attempt, exchange, body)
-            reply = as_it_came.as_it_came(reply, exchange)
-        self.close_attempt("ok")
-        return self.series.added(self, attempt.pick.plan, reply)
-
-    def _await_content(self, attempt: Attempt, exchange: Exchange) -> Generator[Any, None, Any]:
-        """Hold events back until the first useful one: the commit point."""
-        native = attempt.pick.plan.native
-        # A page is no answer to a question, but it may be the file that somebody fetches.
-        page = exchange.headers.get("content-type", "").startswith("text/html")
-        if page and not (native and self.call.method == "GET"):
-            return self._unreadable()
-        reader: StreamReader = attempt.pick.plan.codec.reader(self.call, dict(exchange.headers))
-        held = bytearray()
-        while not reader.useful:
-            piece = exchange.read1(self.patience_s)
-            if piece is None:
-                yield HEARTBEAT
-                continue
-            if piece:
-                held += reader.feed(piece)
-            if reader.failure is not None:
-                status = status_of(reader.failure)
-                attempt.record.status = status
-                return self.refusing.judge(attempt, status, exchange.headers, reader.failure)
-            if not piece and not reader.finished:
-                raise Broken("the stream ended before any content")
-            if not piece:
-                break
-            if len(held) > MOST_HELD_BYTES and not reader.useful:
-                return self._unreadable()
-        if not reader.useful and not native and self._may_try_elsewhere(attempt):
-            return outcomes.EMPTY
-        self._succeed(attempt)
-        if not native:
-            return Committed(attempt.pick.plan.provider.dialect, exchange, reader, bytes(held))
-        self._told(attempt, exchange, bytes(held))
-        return as_it_came.committed(attempt.pick.plan.provider.dialect, exchange, reader, bytes(held))
-
-    def _told(self, attempt: Attempt, exchange: Exchange, said: bytes) -> None:
-        """Who passed the call through learns of what it made before its client does."""
-        if self.call.native is not None and self.call.native.learn is not None:
-            self.call.native.learn(attempt.pick.key.id, attempt.pick.plan.provider.slug, exchange.headers, said)
-
-    def _may_try_elsewhere(self, attempt: Attempt) -> bool:
+    def may_try_elsewhere(self, attempt: Attempt) -> bool:
         """A 200 without content: another key is tried, once; the second goes to the client as it came."""
         self.empties += 1
+        if self.call.pin is not None or (self.call.native is not None and self.call.native.once):
+            return False
         return self.empties == 1 and attempt.pick.rotation.ready(self.record.model_used, self.relay.clock()) > 1
-
-    def _unreadable(self) -> Outcome:
-        self.last_fault = Fault(502, "upstream_error", "The upstream's answer could not be read.", retry_after_s=1)
-        return outcomes.overloaded("unreadable answer", self.relay.clock())
 
     def _learn(self, attempt: Attempt, outcome: Outcome) -> None:
         """An attempt failed: tell the judge; go on, or raise what the client is told."""
@@ -401,8 +270,11 @@ class Run:
         relay.judge.failed(pick.key, pick.plan.model, outcome, now, pick.rotation, thresholds)
         if outcome.next == RETURN or not self._may_go_on(pick.key, outcome, now):
             kind = relay.judge.outages.of(pick.key.provider).storm.kind
-            raise stormy(kind) if kind in OF_OUR_KEYS else self.last_fault or _unanswered(outcome)
-        if outcome.next == SAME_KEY and self.transient == 1:
+            self.last_fault = stormy(kind) if kind in OF_OUR_KEYS else self.last_fault or _unanswered(outcome)
+            if outcome.next == RETURN or self._only_once(outcome) or not self.choosing.leave(pick.key.provider):
+                raise self.last_fault
+            self.transient = 0
+        elif outcome.next == SAME_KEY and self.transient == 1:
             relay.pause(relay.rng.uniform(0.1, 0.4))
             self.again = pick
 
@@ -413,12 +285,17 @@ class Run:
             return False
         if not outcome.transient:
             return True
-        if self.call.native is not None and self.call.native.once and outcome.kind != "unreachable":
+        if self._only_once(outcome):
             return False
         self.transient += 1
         return self.transient < MOST_TRANSIENT and standing.budget.may_retry(now)
 
-    def _succeed(self, attempt: Attempt) -> None:
+    def _only_once(self, outcome: Outcome) -> bool:
+        """Might the upstream have done what must not be done twice?"""
+        native = self.call.native
+        return native is not None and native.once and outcome.transient and outcome.kind != "unreachable"
+
+    def succeed(self, attempt: Attempt) -> None:
         self.relay.judge.succeeded(attempt.pick.key, attempt.pick.plan.model, self.relay.clock())
         self.record.ttfb_ms = self.elapsed_ms()
         attempt.record.ttfb_ms = self.record.ttfb_ms - attempt.record.started_ms
@@ -475,14 +352,6 @@ class Run:
     def patience_s(self) -> float | None:
         """How long silence may last before a heartbeat; None where none may be sent."""
         return (self.settings.heartbeat_s or None) if self.call.stream else None
-
-
-def _head(exchange: Exchange) -> bytes:
-    """An error's body, or as much of it as anybody reads."""
-    body = bytearray()
-    while len(body) < MOST_ERROR_BYTES and (piece := exchange.read1()):
-        body += piece
-    return bytes(body)
 
 
 def _unanswered(outcome: Outcome) -> Fault:

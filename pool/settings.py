@@ -48,6 +48,7 @@ SETTINGS = (
         "Errors blamed on a key, without a success between, that cool it down.",
         low=1,
         high=1000,
+        aliases=("max_consecutive_errors",),
     ),
     Setting(
         "error_reset_interval",
@@ -94,6 +95,7 @@ SETTINGS = (
         "Silence in a stream after which a blank line is sent; 0 switches it off.",
         low=0,
         high=300,
+        aliases=("sse_keepalive_s",),
     ),
     Setting(
         "stream_mode",
@@ -211,7 +213,15 @@ SETTINGS = (
     Setting("allow_anonymous", False, "", "Calls without a known client key use the pool `default`."),
     Setting("allow_byok", False, "", "A caller's own upstream key goes through as it is."),
     Setting("public_stats", False, "", "Show /stat, with masked keys, to anybody."),
-    Setting("model_cache_ttl_s", 3600, "s", "How long a pool's list of models is kept.", low=1, high=604_800),
+    Setting(
+        "model_cache_ttl_s",
+        3600,
+        "s",
+        "How long a pool's list of models is kept.",
+        low=1,
+        high=604_800,
+        aliases=("model_cache_ttl",),
+    ),
     Setting("enable_usage_tracking", True, "", "Write a row for every request."),
     Setting("usage_retention_days", 30, "d", "How long request rows are kept.", low=1, high=3650),
     Setting(
@@ -236,7 +246,38 @@ SETTINGS = (
     Setting(
         "graceful_timeout_s", 120, "s", "How long a stopping server lets streams finish.", boot=True, low=1, high=3600
     ),
-    Setting("log_level", "info", "", "What the log tells.", choices=("debug", "info", "warning", "error")),
+    Setting(
+        "log_level",
+        "info",
+        "",
+        "What the log tells.",
+        choices=("debug", "info", "warning", "error"),
+        aliases=("logLevel",),
+    ),
+    Setting(
+        "alert_keys_below",
+        0,
+        "keys",
+        "Tell the webhook where a pool has fewer keys that can serve; 0 = never.",
+        low=0,
+        high=1_000_000,
+    ),
+    Setting(
+        "alert_success_below",
+        0.0,
+        "%",
+        "Tell the webhook where less of the last ten minutes' requests succeeded; 0 = never.",
+        low=0,
+        high=100,
+    ),
+    Setting(
+        "alert_dry_within_h",
+        0.0,
+        "h",
+        "Tell the webhook where a model's quotas end sooner at the present pace; 0 = never.",
+        low=0,
+        high=24,
+    ),
     Setting("max_body_mb", 50, "MB", "The largest request body.", low=1, high=1024),
 )
 
@@ -261,6 +302,9 @@ class Settings:
         raise AttributeError(name)
 
 
+_LEVELS = {"warn": "warning", "debug": "debug", "info": "info", "warning": "warning", "error": "error"}
+"""What predecessors say, in capitals, too, for what the log knows."""
+
 PACING = tuple(each.name for each in fields(Pacing) if each.name != "mode")
 
 
@@ -276,6 +320,8 @@ def coerce(name: str, value: Any) -> Any:
         raise BadSetting(f"{name}: there is no such setting")
     if setting.name == "rotation_strategy":
         value = canonical_policy(str(value)) or value
+    if setting.name == "log_level" and str(value).lower() in _LEVELS:
+        value = _LEVELS[str(value).lower()]
     try:
         typed = _typed(setting, value)
     except (TypeError, ValueError, OverflowError) as error:

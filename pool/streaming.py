@@ -15,22 +15,36 @@ from .core.pacing import PACED, Pacer
 from .settings import pacing
 
 if TYPE_CHECKING:
-    from .relay import Exchange, Run
+    from .attempting import Exchange
+    from .relay import Run
 
 HEARTBEAT = b"\n"
 """A bare blank line: comments, `event:` lines and empty `data:` kill one SDK or the other."""
 
 
+TALKS = frozenset({"chat", "messages", "responses", "stream_generate"})
+"""Operations whose streams are what a model says, and may be handed out slowly."""
+
+LARGE_BYTES = 16 * 1024
+"""So much comes in one piece only where more is waiting: then others would never have their turn."""
+
+TURN_S = 1e-9
+"""A timer that is due makes the loop look at every socket; a pause of nothing may come back before it did."""
+
+TURN_BYTES = 64 * 1024
+LEAST_TURN_BYTES = 4096
+LONG_TURN_S = 0.002
+
 BEHIND_S = 0.25
 """A client that takes a piece this slowly is behind, and is not paced any more."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Committed:
     """A stream that began to answer: no other key may be tried any more. `held` are its first events.
 
     `headers` and `status` are an upstream's own, where they go on as they came. `events`: it is one of events, so
-    that a heartbeat may stand between two of them.
+    that a heartbeat may stand between two of them. `paced`: it may be handed out slowly, as what is said.
     """
 
     dialect: str
@@ -40,6 +54,7 @@ class Committed:
     headers: list[tuple[str, str]] = field(default_factory=list)
     status: int = 200
     events: bool = True
+    paced: bool = False
 
 
 class Passed(Exception):
@@ -65,6 +80,8 @@ class Flow:
         paced = run.settings.stream_mode in PACED
         self._pacer = Pacer(pacing(run.settings), run.relay.rng) if paced else None
         self._came = run.relay.monotonic()
+        self._reader: StreamReader | None = None
+        self._turn_bytes = TURN_BYTES
         self._pieces = self._produce(loop, first)
 
     def __iter__(self) -> Flow:
@@ -76,6 +93,13 @@ class Flow:
     def close(self) -> None:
         self._pieces.close()
         self._run.end(499, "client_gone")
+
+    @property
+    def number(self) -> int | None:
+        """The number of the next event, where a dialect counts them."""
+        if self._run.call.operation != "responses":
+            return None
+        return getattr(self._reader, "number", 0) + (self._pacer.added if self._pacer else 0)
 
     def _produce(self, loop: Generator[Any, None, None], first: Any) -> Generator[bytes, None, None]:
         run = self._run
@@ -109,9 +133,13 @@ class Flow:
     def _events(self, committed: Committed) -> Generator[bytes, None, None]:
         run, exchange, reader = self._run, committed.exchange, committed.reader
         patience_s = run.patience_s if committed.events else None
+        self._reader = reader
+        pacer = self._pacer if committed.paced else None
         try:
-            if committed.held:
-                yield from self._paced(committed.held)
+            held, committed.held = committed.held, b""
+            if held:
+                yield from self._paced(pacer, held)
+            del held  # a slow client's stream would carry it to its end
             while reader.failure is None:
                 piece = exchange.read1(patience_s)
                 if piece is None:
@@ -119,13 +147,19 @@ class Flow:
                     continue
                 if not piece:
                     break
+                if len(piece) >= LARGE_BYTES:
+                    yield from self._in_turns(pacer, reader, piece)
+                    continue
                 ready = reader.feed(piece)
-                if ready:
-                    yield from self._paced(ready)
+                if ready and pacer is None:
+                    yield ready
+                elif ready:
+                    yield from self._paced(pacer, ready)
         finally:
             run.record.usage = reader.usage
         if reader.failure is not None:
-            raise self._failure(committed)
+            yield self._farewell(committed)
+            return
         if not reader.finished:
             raise _interrupted()
         last = reader.end()
@@ -133,11 +167,25 @@ class Flow:
         run.close_attempt("ok")
         run.end(200, "ok")
         if last:
-            yield last
+            yield last if pacer is None else pacer.at_once(last)
 
-    def _paced(self, events: bytes) -> Generator[bytes, None, None]:
+    def _in_turns(self, pacer: Pacer | None, reader: StreamReader, piece: bytes) -> Generator[bytes, None, None]:
+        """A large piece, with turns for everybody else: in parts as small as it takes for a turn to be short."""
+        relay, at = self._run.relay, 0
+        while at < len(piece) and reader.failure is None:
+            part = piece[at : at + self._turn_bytes]
+            at += len(part)
+            began = relay.monotonic()
+            ready = reader.feed(part)
+            if relay.monotonic() - began > LONG_TURN_S:
+                self._turn_bytes = max(self._turn_bytes // 2, LEAST_TURN_BYTES)
+            if ready:
+                yield from self._paced(pacer, ready)
+            relay.pause(TURN_S)
+
+    def _paced(self, pacer: Pacer | None, events: bytes) -> Generator[bytes, None, None]:
         """Events as they came; in the paced modes in pieces, with pauses while the client keeps up."""
-        pacer, relay = self._pacer, self._run.relay
+        relay = self._run.relay
         if pacer is None:
             yield events
             return
@@ -148,16 +196,31 @@ class Flow:
             took_s = relay.monotonic() - began
             if took_s > BEHIND_S:
                 pacer.left_ms = 0.0
-            elif pause_ms / 1000 > took_s and pacer.left_ms > 0:
-                relay.pause(pause_ms / 1000 - took_s)
+            elif pacer.left_ms > 0:
+                relay.pause(max(pause_ms / 1000 - took_s, TURN_S))
+                pacer.left_ms -= max(0.0, (relay.monotonic() - began) * 1000 - pause_ms)
+
+    def _farewell(self, committed: Committed) -> bytes:
+        """The event in which an upstream says that it failed, without keys; where it is none to be passed on, raises
+        the `Fault` that tells the same."""
+        fault, attempt = self._failure(committed), self._run.current
+        if attempt is not None:
+            attempt.record.error = attempt.record.error or fault.message
+        event: bytes = getattr(committed.reader, "farewell", b"")
+        if not event:
+            raise fault
+        event = self._scrubbed(event)
+        self._run.end(200, "broken", fault.code)
+        return self._pacer.at_once(event) if self._pacer else event
 
     def _failure(self, committed: Committed) -> Fault:
         """An error event in the middle of an answer, in the client's terms and without the key."""
-        body = committed.reader.failure or b""
-        attempt = self._run.current
-        if attempt is not None:
-            body = redact_bytes(body, self._run.relay.unseal(attempt.pick.key))
+        body = self._scrubbed(committed.reader.failure or b"")
         return upstream_fault(committed.dialect, status_of(body), {}, body)
+
+    def _scrubbed(self, event: bytes) -> bytes:
+        attempt = self._run.current
+        return redact_bytes(event, self._run.relay.unseal(attempt.pick.key) if attempt is not None else "")
 
 
 def status_of(body: bytes) -> int:

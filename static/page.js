@@ -1,5 +1,5 @@
-// What script adds to pages that work without it: copying, `/` for the search field, hiding a shown secret again,
-// counting down, ticking whole pages, closing menus, keeping the focus, telling what went wrong, looking again.
+// What script adds to pages that work without it: copying, keys for the search field and for rows, hiding a shown secret
+// again, counting down, ticking pages, closing menus, keeping the focus, telling what went wrong, looking again.
 "use strict";
 
 function shownButtons(root) {
@@ -70,6 +70,18 @@ document.addEventListener("keydown", (event) => {
   if (search) { event.preventDefault(); search.focus(); search.select(); }
 });
 
+// Rows by keyboard: j and k go from one to the next, x ticks it, ? tells of all this.
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.closest("textarea, select, dialog, input:not([type=checkbox])");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (event.key === "?") document.getElementById("keyboard")?.showModal();
+  if (!["j", "k", "x"].includes(event.key)) return;
+  const all = ticks();
+  const at = all.indexOf(document.activeElement.closest("tr")?.querySelector('input[name="key"]'));
+  if (event.key === "x") all[at]?.click();
+  else all[event.key === "j" ? Math.min(at + 1, all.length - 1) : Math.max(at - 1, 0)]?.focus();
+});
+
 // What was asked for in the middle of a long page is answered there. The browser gives the focus back by itself.
 function openDialogs() {
   for (const dialog of document.querySelectorAll("dialog:not([open])")) {
@@ -105,19 +117,22 @@ let lastTick;
 function countTicks() {
   const all = ticks();
   const ticked = all.filter((tick) => tick.checked).length;
+  const every = document.getElementById("every");
   for (const said of document.querySelectorAll("[data-ticked]")) {
-    said.textContent = said.dataset.ticked.replace("{n}", ticked);
+    said.textContent = said.dataset.ticked.replace("{n}", every?.checked ? every.dataset.every : ticked);
   }
   for (const head of document.querySelectorAll("[data-tick-all]")) {
     head.hidden = head.closest("label, th").hidden = false;
     head.checked = ticked > 0 && ticked === all.length;
     head.indeterminate = ticked > 0 && ticked < all.length;
   }
-  for (const none of document.querySelectorAll("[data-tick-none]")) none.hidden = !ticked;
+  for (const none of document.querySelectorAll("[data-tick-none]")) none.hidden = !ticked && !every?.checked;
 }
 
 function tickAll(checked) {
   for (const tick of ticks()) tick.checked = checked;
+  const every = document.getElementById("every");
+  if (every && !checked) every.checked = false;
   countTicks();
 }
 
@@ -142,13 +157,13 @@ function countTakes() {
   const { takeMore, takeNone, takeOne, takeMany } = button.dataset;
   const taken = document.querySelectorAll('[name="take"]:checked').length + Number(takeMore);
   button.disabled = !taken;
-  button.textContent = !taken ? takeNone : taken === 1 ? takeOne : takeMany.replace("{n}", taken);
+  button.textContent = !taken ? takeNone : taken === 1 ? takeOne : takeMany.replace("{n}", new Intl.NumberFormat(document.documentElement.lang).format(taken));
 }
 
 document.addEventListener("change", (event) => {
   if (event.target.name === "take") countTakes();
   if (event.target.matches("[data-tick-all]")) tickAll(event.target.checked);
-  else if (event.target.name === "key") countTicks();
+  else if (event.target.name === "key" || event.target.id === "every") countTicks();
 });
 
 // Whoever pressed a button that is gone with the answer goes on beside it, not at the top of the page.
@@ -236,9 +251,48 @@ function look() {
   if (document.visibilityState === "visible") document.body.dispatchEvent(new Event("look"));
 }
 setInterval(look, 15_000);
+// What runs is looked at more often than what is over.
+setInterval(() => {
+  if (document.visibilityState !== "visible" || !document.querySelector('[hx-trigger="soon from:body"]')) return;
+  document.body.dispatchEvent(new Event("soon"));
+}, 2_000);
+
+// What somebody waited for is over: said once, when it came to an end before their eyes.
+document.addEventListener("htmx:afterSwap", ({ detail }) => {
+  const over = detail.target.id === "job" && document.querySelector("[data-over]");
+  if (over) say(over.dataset.over);
+});
 document.addEventListener("visibilitychange", look);
 
+// Moments in the visitor's own zone. Where they were said in UTC stays in their title.
+const KINDS = { clock: { timeStyle: "short" }, date: { dateStyle: "medium" } };
+
+function localTimes() {
+  const said = (kind) => new Intl.DateTimeFormat(document.documentElement.lang, KINDS[kind] ?? { dateStyle: "medium", timeStyle: "short" });
+  for (const time of document.querySelectorAll("time[title]:not([data-local])")) {
+    const { moment } = time.dataset;
+    const at = new Date(time.dateTime);
+    time.dataset.local = "";
+    if (moment) time.textContent = said(moment).format(at);
+    else time.title = `${said().format(at)} · ${time.title}`;
+  }
+}
+
+// A list of boxes is searched as one types; what is ticked stays ticked, and is sent where it is not shown, too.
+document.addEventListener("input", ({ target }) => {
+  if (!target.matches("[data-sieve]")) return;
+  const wanted = target.value.trim().toLowerCase();
+  for (const row of target.closest("fieldset").querySelectorAll("[data-sieved]")) {
+    row.hidden = !row.textContent.toLowerCase().includes(wanted);
+  }
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.matches?.("[data-sieve]")) event.preventDefault();
+});
+
 function enhance() {
+  localTimes();
+  for (const sieve of document.querySelectorAll("[data-sieve][hidden]")) sieve.hidden = false;
   openDialogs();
   shownButtons(document);
   addDismissal(document);

@@ -7,24 +7,25 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = sorted(path for folder in ("conformance", "demo", "pool") for path in (ROOT / folder).rglob("*.py"))
+MODULES = sorted(path for folder in ("conformance", "demo", "faults", "pool") for path in (ROOT / folder).rglob("*.py"))
 BESIDE = tuple(f"pool.{path.stem}" for path in (ROOT / "pool").glob("*.py") if path.stem != "__init__")
 
 # The first row whose path begins like the module's says which modules of the project it may import.
 MAY_IMPORT = {
     "conformance/": ("conformance", "pool.core"),
     "demo/": ("app", "demo", "pool", "tests.upstream"),
+    "faults/": ("faults", "tests.house", "tests.redis_server", "tests.server", "tests.upstream"),
     "pool/core/": ("pool.core",),
     "pool/adapters/": ("pool.core", "pool.adapters"),
     "pool/web/": ("pool.core", "pool.adapters.queries", "pool.web", *BESIDE),
     "pool/chores.py": ("pool.core", "pool.adapters", *BESIDE),
-    "pool/cli.py": ("pool.core", "pool.adapters", *BESIDE),
+    "pool/cli": ("pool.core", "pool.adapters", *BESIDE),
     "pool/": ("pool.core", *BESIDE),
 }
-MAY_KNOW_FLASK = ("pool/adapters/", "pool/web/", "pool/cli.py")
+MAY_KNOW_FLASK = ("pool/adapters/", "pool/web/", "pool/cli")
 OUTSIDE = {"asyncio", "http", "io", "logging", "os", "pathlib", "socket", "sqlite3", "subprocess", "threading", "time"}
-# The chore loop, and the last handler of the client routes.
-CATCH_EVERYTHING = {"pool/chores.py": 1, "pool/web/proxy/entry.py": 1}
+# The chore loop, the jobs, and the last handler of the client routes.
+CATCH_EVERYTHING = {"pool/chores.py": 1, "pool/jobs.py": 1, "pool/web/proxy/entry.py": 1}
 MOST_LINES = 500
 
 every_module = pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

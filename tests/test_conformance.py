@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conformance import compat, vectors
+from conformance import native as native_check
+from conformance.calls import codec_of
 from conformance.cases import FAILED, KNOWN, PASSED, Case, Result, Unmet, cases
 from conformance.claims import MISSING, collect, compared, differences, look
 from conformance.report import lines
 from conformance.running import judged
+from pool.core import sse
+from pool.core.calls import GEMINI, OPENAI
 
 ROOT = Path(__file__).parents[1]
 HI = [{"role": "user", "content": "Hi"}]
@@ -70,7 +77,7 @@ def test_a_claim_about_a_place_holds_or_not(claim: dict[str, Any], holds: bool) 
     assert (differences(claim, DOCUMENT) == []) is holds
 
 
-CHUNKS = [
+CHUNKS: list[dict[str, Any]] = [
     {"choices": [{"delta": {"role": "assistant", "content": "a"}}], "usage": None},
     {"choices": [{"delta": {"content": "b", "tool_calls": [{"id": "1", "function": {"arguments": '{"x"'}}]}}]},
     {"choices": [{"delta": {"tool_calls": [{"id": "2", "function": {"arguments": ":1}"}}]}, "finish_reason": "stop"}]},
@@ -261,12 +268,164 @@ def test_googles_own_layer_is_compared_in_meaning() -> None:
     said = {"role": "assistant", "content": "<thought>Hm.</thought>Hello"}
     usage = {"prompt_tokens": 4, "completion_tokens": 6, "total_tokens": 30}
     body = {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "usage": usage}
-    document = {"response": {"body": {**body, "choices": [{"index": 0, "message": said, "finish_reason": "stop"}]}}}
+    document: dict[str, Any] = {
+        "response": {"body": {**body, "choices": [{"index": 0, "message": said, "finish_reason": "stop"}]}}
+    }
     explained = judge("gemini_openai_compat", document, endpoint="chat/completions")
     assert explained.verdict == KNOWN
     assert any("reasoning_content" in note for note in explained.notes)
     document["response"]["body"]["choices"][0]["finish_reason"] = "tool_calls"
     assert judge("gemini_openai_compat", document, endpoint="chat/completions").verdict == FAILED
+
+
+# -- a converter that is wrong ---------------------------------------------------------------------------------------
+
+WIRE = ROOT / "tests" / "wire"
+Spoil = Callable[[dict[str, Any]], Any]
+
+
+def golden() -> Iterator[Case]:
+    """What Google says in the golden files, as if it had been recorded; and the recordings of Google's own layer."""
+    for path in sorted(WIRE.glob("*.json")):
+        story = json.loads(path.read_text())
+        if isinstance(story, dict) and ("answer" in story or "events" in story):
+            vectors = story["call"].get("operation") == "embeddings"
+            verb = "streamGenerateContent?alt=sse" if "events" in story else "generateContent"
+            request = {
+                "path": f"/v1beta/models/m:{'batchEmbedContents' if vectors else verb}",
+                "body": {"contents": []},
+            }
+            told = [json.dumps(event) for event in story.get("events", ())]
+            response = {"sse": told} if "events" in story else {"body": story["answer"]}
+            yield Case(path.name, "gemini_native", {}, {"request": request, "response": {"status": 200, **response}})
+    yield from (case for case in cases(WIRE) if case.kind == "gemini_openai_compat")
+
+
+class Spoilt:
+    """A codec or reader for clients of OpenAI's whose answers are spoilt on the way out."""
+
+    def __init__(self, whole: Any, spoil: Spoil) -> None:
+        self._whole = whole
+        self._spoil = spoil
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    def reply(self, *given: Any) -> Any:
+        reply = self._whole.reply(*given)
+        return replace(reply, body=self._spoilt(reply.body))
+
+    def reader(self, *given: Any) -> Spoilt:
+        return Spoilt(self._whole.reader(*given), self._spoil)
+
+    def feed(self, piece: bytes) -> bytes:
+        return self._events(self._whole.feed(piece))
+
+    def end(self) -> bytes:
+        return self._events(self._whole.end())
+
+    def _events(self, out: bytes) -> bytes:
+        told = [event.data for event in sse.events(out)]
+        return b"".join(sse.DONE if data == b"[DONE]" else sse.encode(self._spoilt(data)) for data in told)
+
+    def _spoilt(self, body: bytes) -> bytes:
+        answer = json.loads(body)
+        self._spoil(answer)
+        return json.dumps(answer).encode()
+
+
+def in_choices(spoil: Spoil) -> Spoil:
+    return lambda answer: [spoil(choice) for choice in answer.get("choices") or ()]
+
+
+def in_messages(spoil: Spoil) -> Spoil:
+    return in_choices(lambda choice: spoil(choice.get("message") or choice.get("delta") or {}))
+
+
+def in_members(name: str, spoil: Spoil) -> Spoil:
+    return in_messages(lambda message: [spoil(one) for one in message.get(name) or ()])
+
+
+def in_usage(*path: str, value: int = 3) -> Spoil:
+    def spoil(answer: dict[str, Any]) -> None:
+        holder = answer.get("usage")
+        for step in path[:-1]:
+            holder = (holder or {}).get(step)
+        if holder:
+            holder[path[-1]] = value
+
+    return spoil
+
+
+def without(name: str) -> Spoil:
+    return lambda holder: holder.pop(name, None)
+
+
+def garbled(answer: dict[str, Any]) -> None:
+    for item in answer.get("data") or ():
+        if isinstance(item["embedding"], str):
+            item["embedding"] = item["embedding"][::-1]
+
+
+def moved(annotation: dict[str, Any]) -> None:
+    annotation["url_citation"]["end_index"] += 1
+
+
+def reworded(message: dict[str, Any]) -> None:
+    if message.get("content"):
+        message["content"] = message["content"].replace("print", "")
+
+
+def said_otherwise(message: dict[str, Any]) -> None:
+    message["content"] = (message.get("content") or "") + (message.pop("reasoning_content", None) or "")
+
+
+MUTATIONS: dict[str, tuple[Spoil, str]] = {
+    "no annotations": (in_messages(without("annotations")), "answer stream"),
+    "other pages": (in_members("annotations", lambda one: one["url_citation"].update(url="x")), "answer stream"),
+    "other words": (in_members("annotations", moved), "answer stream"),
+    "no pictures": (in_messages(without("images")), "answer stream"),
+    "empty pictures": (
+        in_members("images", lambda one: one["image_url"].update(url="data:image/png;base64,")),
+        "answer",
+    ),
+    "pictures of no turn": (in_members("images", without("extra_content")), "answer"),
+    "no sound": (in_messages(lambda message: (message.get("audio") or {}).update(data="")), "answer stream"),
+    "no odds": (in_choices(lambda choice: choice.update(logprobs=None)), "answer stream"),
+    "signatures lost": (in_messages(without("extra_content")), "answer stream"),
+    "signatures of calls lost": (in_members("tool_calls", without("extra_content")), "answer stream compat"),
+    "thoughts lost": (in_messages(without("reasoning_content")), "answer stream compat"),
+    "thoughts as text": (in_messages(said_otherwise), "answer stream compat"),
+    "code lost": (in_messages(reworded), "answer stream"),
+    "why it ended": (in_choices(without("native_finish_reason")), "answer stream"),
+    "what was wrong": (in_choices(without("finish_message")), "answer"),
+    "one id": (in_members("tool_calls", lambda call: call.update(id="same")), "answer stream"),
+    "another model": (lambda answer: answer.update(model="other"), "answer stream"),
+    "what was read": (in_usage("prompt_tokens"), "answer stream compat"),
+    "what was cached": (in_usage("prompt_tokens_details", "cached_tokens"), "answer"),
+    "what was heard": (in_usage("prompt_tokens_details", "audio_tokens"), "answer stream"),
+    "what was thought": (in_usage("completion_tokens_details", "reasoning_tokens", value=1), "answer stream compat"),
+    "base64 garbled": (garbled, "embeddings compat"),
+}
+
+
+def test_a_converter_that_is_right_passes() -> None:
+    assert [result.case.file for result in map(judged, golden()) if result.verdict == FAILED] == []
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_a_converter_that_is_wrong_fails(mutation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil, kinds = MUTATIONS[mutation]
+
+    def codec(client: str, provider: str, *given: Any) -> Any:
+        found = codec_of(client, provider, *given)
+        return Spoilt(found, spoil) if (client, provider) == (OPENAI, GEMINI) else found
+
+    for module in (native_check, compat, vectors):
+        monkeypatch.setattr(module, "codec_of", codec)
+    failed = [result.case for result in map(judged, golden()) if result.verdict == FAILED]
+    found = {"compat" if "/" in case.file else case.file.partition("-")[0] for case in failed}
+    assert set(kinds.split()) <= found
 
 
 # -- folders, report, command --------------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ def test_ctrl_c_before_the_curtain_rises_ends_it_too(tree: Path) -> None:
     early = start(tree, stderr=subprocess.PIPE)
     time.sleep(2)
     early.send_signal(signal.SIGINT)
-    _, complaint = early.communicate(timeout=5)
+    _, complaint = early.communicate(timeout=20)
     assert (early.returncode, complaint) == (0, b"")
     assert pids_in(tree) == []
 

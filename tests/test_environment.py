@@ -30,14 +30,15 @@ def test_every_value_is_taken_over():
         HOST="0.0.0.0", PORT="80", DATABASE_URL=POSTGRES, REDIS_URL="redis://r", WEB_CONCURRENCY="1",
         ADMIN_PASSWORD="a password", PROXY_API_KEY="sk-mine-1", GEMINI_UPSTREAM_URL="https://g.test/v1beta/",
         OPENAI_UPSTREAM_URL="http://o.test/v1", FORWARDED_ALLOW_IPS="*", LOG_LEVEL="debug",
-        LOGIN_NOTE="Ask Ann.", **SECRETS,
+        LOGIN_NOTE="Ask Ann.", DEBUG_ERRORS="1", **SECRETS,
     )  # fmt: skip
     assert (environment.host, environment.port, environment.workers) == ("0.0.0.0", 80, 1)
     assert (environment.database_url, environment.redis_url) == (POSTGRES, "redis://r")
     assert (environment.admin_password, environment.proxy_key) == ("a password", "sk-mine-1")
     assert (environment.gemini_url, environment.openai_url) == ("https://g.test/v1beta", "http://o.test/v1")
     assert (environment.secret_key, environment.encryption_secret) == tuple(SECRETS.values())
-    assert (environment.log_level, environment.login_note) == ("debug", "Ask Ann.")
+    assert (environment.log_level, environment.login_note, environment.debug_errors) == ("debug", "Ask Ann.", True)
+    assert {"a password", "sk-mine-1", "hidden"} - set(environment.secrets()) == set()
 
 
 def test_keys_are_a_list_without_blanks_and_repetitions():

@@ -11,8 +11,10 @@ from pool.adapters.tables import Key
 from pool.core.quota import next_reset
 from tests.house import GEMINI_KEYS, OPENAI_KEYS, House
 from tests.upstream import (
+    ScriptedUpstream,
     answer,
     array_stream,
+    close_before_head,
     cut_after,
     gemini_error,
     gemini_error_body,
@@ -124,6 +126,36 @@ def test_an_outage_is_not_multiplied_beyond_three_attempts(house: House) -> None
     response = house.chat()
     assert response.status_code == 503
     assert len(house.upstream.requests) == 3
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("how", ["refused", "503", "reset"])
+def test_where_an_upstream_is_down_another_provider_of_the_pool_answers(house: House, how: str, stream: bool) -> None:
+    plays = {"refused": answer(200), "503": openai_error(503), "reset": close_before_head(reset=True)}
+    with ScriptedUpstream(plays[how]) as down:
+        address = "http://127.0.0.1:1/v1" if how == "refused" else f"{down.url}/v1"
+        house.keypool.inventory.create_provider("down", dialect="openai", base_url=address)
+        house.add_keys(*(f"sk-down-{n:030d}" for n in range(4)), provider="down")
+        house.keypool.inventory.create_provider("well", dialect="openai", base_url=f"{house.upstream.url}/v1")
+        house.add_keys(*OPENAI_KEYS[:2], provider="well")
+        responses = [house.chat("gpt-4o", stream=stream) for _ in range(10)]
+        assert [response.status_code for response in responses] == [200] * 10
+        assert all(b"scripted" in response.data for response in responses)
+        first = {record["tries"][0]["provider"] for record in house.records()}
+        assert "down" in first
+        assert len(down.requests) <= 10 * 1.2 + 3, "the one that is down is not asked more often for it"
+        assert len(house.upstream.requests) == 10
+
+
+def test_where_every_upstream_is_down_the_client_hears_of_the_last(house: House) -> None:
+    house.keypool.inventory.create_provider("down", dialect="openai", base_url="http://127.0.0.1:1/v1")
+    house.add_keys("sk-down-" + "0" * 30, provider="down")
+    house.keypool.inventory.create_provider("other", dialect="openai", base_url=f"{house.upstream.url}/v1")
+    house.add_keys(*OPENAI_KEYS[:2], provider="other")
+    house.upstream.script(openai_error(503, "overloaded"))
+    response = house.chat("gpt-4o")
+    assert response.status_code == 503
+    assert response.json["error"]["code"] == "overloaded"
 
 
 def test_an_upstream_nobody_answers_at_is_502_and_no_keys_fault(house: House) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import sqlite3
 import time
@@ -268,6 +270,24 @@ def test_sigterm_lets_streams_finish_and_writes_their_rows(server: Server, upstr
     assert time.monotonic() - began < 8
     idle.close()
     assert server.rows("SELECT count(*) FROM requests WHERE outcome = 'ok'") == [(10,)]
+
+
+def test_a_load_balancer_is_told_before_connections_are_refused(
+    upstream: ScriptedUpstream, instance_template: Path, tmp_path: Path
+) -> None:
+    with start(upstream, instance_template, tmp_path, DRAIN_DELAY_S="3") as server:
+        assert requests.get(f"{server.url}/health", timeout=5).status_code == 200
+        stopped, began = gevent.spawn(server.stop), time.monotonic()
+        while (told := requests.get(f"{server.url}/health", timeout=5)).status_code == 200:
+            gevent.sleep(0.05)
+        assert (told.status_code, told.json()["draining"]) == (503, True)
+        assert time.monotonic() - began < 2
+        os.kill(server.worker_pid(), signal.SIGTERM)  # as a service manager that tells every process
+        while time.monotonic() - began < 2.5:
+            assert chat(server).status_code == 200
+            gevent.sleep(0.1)
+        assert stopped.get() == 0
+        assert time.monotonic() - began > 3
 
 
 def test_a_stream_that_outlasts_the_drain_ends_with_an_error_event(

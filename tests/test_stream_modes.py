@@ -34,6 +34,23 @@ def test_a_paced_stream_says_the_same_in_more_pieces(house: House, mode: str) ->
     assert {chunk["id"] for chunk in paced} == {paced[0]["id"]}
 
 
+def test_a_converted_response_is_paced_and_counts_its_events(house: House) -> None:
+    house.add_keys(GEMINI_KEYS[0])
+    house.keypool.relay.pause = lambda _: None
+    asked = {"model": "gemini-2.5-flash", "input": "x", "stream": True}
+    whole = events(house.post("/v1/responses", asked))
+    house.set(stream_mode="char")
+    paced = events(house.post("/v1/responses", asked))
+
+    def told(those: list[Any]) -> str:
+        return "".join(each["delta"] for each in those if each["type"] == "response.output_text.delta")
+
+    assert told(paced) == told(whole) == paced[-1]["response"]["output"][0]["content"][0]["text"]
+    assert len(paced) > len(whole)
+    numbers = [each["sequence_number"] for each in paced]
+    assert numbers == list(range(len(numbers)))
+
+
 @pytest.mark.parametrize("model", ["gemini-2.5-flash", "gpt-4o-mini"])
 def test_a_fake_stream_is_made_of_a_whole_answer(house: House, model: str) -> None:
     house.add_keys(GEMINI_KEYS[0], OPENAI_KEYS[0])

@@ -17,6 +17,9 @@ from pool.settings import Settings
 
 CREDENTIAL_PARAMETERS = frozenset({"key", "apikey", "api_key", "access_token"})
 
+MOST_REMEMBERED = 4096
+"""Tokens whose digests are remembered."""
+
 _OWN_KEYS = (("AIza", "gemini"), ("AQ.", "gemini"), ("sk-proj-", "openai"))
 
 
@@ -64,7 +67,8 @@ class Access:
     ) -> None:
         self._catalogue = catalogue
         self._settings = settings
-        self._digest = digest
+        # A digest costs as much as all else here together, and callers are few.
+        self._digest = lru_cache(maxsize=MOST_REMEMBERED)(digest)
         self._clock = clock
 
     def caller(self, environ: Mapping[str, Any], dialect: str) -> tuple[Caller, tuple[str, Provider] | None]:

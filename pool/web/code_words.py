@@ -76,6 +76,7 @@ CODES = {
     "invalid_argument": N_("the request is not valid"),
     "bad_request": N_("the request is not valid"),
     "invalid_value": N_("a value is not valid"),
+    "integer_above_max_value": N_("a value is not valid"),
     "invalid_type": N_("a value is of the wrong type"),
     "invalid_json": N_("the body is not JSON"),
     "invalid_body": N_("the body cannot be read"),
@@ -124,7 +125,7 @@ SENTENCES = (
     (r"no connection \((.*)\)", N_("no connection (%s)")),
     (r"no connection through the proxy|the proxy refused or could not be reached",
      N_("no connection through the proxy")),
-    (r"the proxy URL is not valid|this kind of proxy is not supported; .*", N_("the proxy URL is not valid")),
+    (r"the proxy URL is not valid|this kind of proxy is not supported(?:; .*)?", N_("the proxy URL is not valid")),
     (r"the request (?:method is not allowed|or its proxy URL is not valid|head is too long)"
      r"|the upstream (?:URL is not a plain http or https URL|port is out of range)",
      N_("the upstream URL is not valid")),

@@ -11,7 +11,6 @@ from flask import (
     Flask,
     Response,
     flash,
-    jsonify,
     make_response,
     redirect,
     render_template,
@@ -27,6 +26,7 @@ from pool.adapters import queries
 from pool.core.state import take
 from pool.web.guessing import PER_MINUTE_S, right, throttled
 from pool.web.here import audit, caller_ip, keypool, now, read, write
+from pool.web.holding import holder_of
 from pool.web.origin import own_path, refuse_foreign
 
 COOKIE = "keypool"
@@ -46,7 +46,8 @@ login = Blueprint("login", __name__)
 
 
 class Admin:
-    """Who is signed in, by Flask-Login's rules. Its id is the session's token."""
+    """Who is signed in, by Flask-Login's rules: the admin, or the holder of a client key, who is none. Its id is the
+    session's token."""
 
     is_authenticated = True
     is_active = True
@@ -56,6 +57,7 @@ class Admin:
         self._token = token
         self.session_id = row.id
         self.is_admin = row.client_key_id is None
+        self.client_key_id = row.client_key_id
         self.elevated_until = row.elevated_until
 
     def get_id(self) -> str:
@@ -95,6 +97,11 @@ def signed_in() -> bool:
     return bool(current_user.is_authenticated and current_user.is_admin)
 
 
+def holder() -> int | None:
+    """The id of the client key that somebody signed in with; None for the admin and for nobody."""
+    return current_user.client_key_id if current_user.is_authenticated else None
+
+
 def elevated() -> bool:
     """Was the password typed again a short while ago, in this session?"""
     return signed_in() and current_user.elevated_until > now()
@@ -126,47 +133,79 @@ def _guard() -> None:
 
 @login.get("/login")
 def form() -> Response:
-    if signed_in():
+    if current_user.is_authenticated:
         return _onward()
     return make_response(_page())
 
 
 @login.post("/login")
 def sign_in() -> Response:
+    if request.is_json:
+        return _sign_in_program()
     if signed_in():  # a live session is never throttled
         return _onward()
     wait_s = throttled()
     if wait_s:
         return _refused(_("Too many attempts. Wait a moment, then try again."), 429, wait_s)
+    typed = request.form.get("password", "").strip()
+    client = holder_of(typed)
+    if client is not None:
+        _begin_of(client)
+        return make_response(redirect(url_for("own.use"), 303))
     if not right(request.form.get("password", "")):
         log.warning("a wrong password from %s", caller_ip())
         return _refused(_("That is not the password."), 422)
+    begin()
+    return _onward()
+
+
+def _sign_in_program() -> Response:
+    from pool.web.api.logins import sign_in_at_page  # not above: it imports this module
+
+    return sign_in_at_page()
+
+
+def begin() -> tuple[str, float]:
+    """A new session of the admin, in the cookie of the answer: its token, and when it ends at the latest."""
+    token, ends_at = _begin()
+    audit("session.begin", "admin")
+    return token, ends_at
+
+
+def _begin_of(client: queries.ClientWhole) -> None:
+    """A new session of a client key's holder."""
+    _begin(client.id)
+    write(
+        queries.add_to_trail, at=now(), who=client.name, via="user key", ip=caller_ip(),
+        action="session.begin", object=f"client {client.id}", before=None, after=None,
+    )  # fmt: skip
+
+
+def _begin(client_key_id: int | None = None) -> tuple[str, float]:
+    if current_user.is_authenticated:
+        write(queries.end_session, current_user.session_id)
     token = secrets.token_urlsafe(32)
     at = now()
     agent = request.user_agent.string
     write(queries.forget_old_sessions, at, IDLE_S)
-    write(queries.begin_session, keypool().vault.digest(token), at, at + ABSOLUTE_S, caller_ip(), agent)
+    write(
+        queries.begin_session, keypool().vault.digest(token), at, at + ABSOLUTE_S, caller_ip(), agent, client_key_id
+    )  # fmt: skip
     cookie.clear()
     cookie.permanent = True
-    login_user(Admin(token, queries.SignedIn(0, None, at, 0.0)))
-    audit("session.begin", "admin")
-    return _onward()
+    login_user(Admin(token, queries.SignedIn(0, client_key_id, at, 0.0)))
+    return token, at + ABSOLUTE_S
 
 
 @login.post("/logout")
 def sign_out() -> Response:
-    _end()
+    end()
     flash(_("You are signed out."))
     return make_response(redirect(url_for(".form"), 303))
 
 
-@login.post("/api/logout")
-def sign_out_api() -> Response:
-    _end()
-    return jsonify(success=True)
-
-
-def _end() -> None:
+def end() -> None:
+    """End the session of the cookie."""
     if current_user.is_authenticated:
         write(queries.end_session, current_user.session_id)
     logout_user()
@@ -196,4 +235,6 @@ def _page(error: str = "", wait_s: int = 0) -> str:
 
 
 def _onward() -> Response:
+    if holder() is not None:
+        return make_response(redirect(url_for("own.use"), 303))
     return make_response(redirect(own_path(request.values.get("next", ""), url_for("admin.dashboard")), 303))

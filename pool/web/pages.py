@@ -15,8 +15,12 @@ from pool.version import VERSION
 from pool.web import counted, htmx, login, names, shown
 from pool.web.admin import admin
 from pool.web.api import answers
+from pool.web.here import browsing
 from pool.web.origin import nearest_page, own_path, refuse_foreign
+from pool.web.own import own
+from pool.web.packed import pack
 from pool.web.stats import stats
+from pool.web.tracing import trace_of
 
 LANGUAGES = {"en": "English", "zh_CN": "简体中文"}
 THEMES = ("auto", "light", "dark")
@@ -34,7 +38,12 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
-PAGES = frozenset({"pages", "login", "admin", "stats"})
+CALLS = ("/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1beta/models", "/api/{provider}/{path}")
+MANAGED = ("/admin/keys", "/admin/pools", "/admin/status", "/admin/stats", "/admin/openapi.json")
+ASKED = ("/health", "/healthz", "/status")
+"""What a program is told that asks what there is."""
+
+PAGES = frozenset({"pages", "login", "admin", "stats", "own"})
 """The blueprints that answer people."""
 
 pages = Blueprint("pages", __name__)
@@ -54,6 +63,7 @@ def mount(app: Flask) -> None:
     app.register_blueprint(pages)
     app.register_blueprint(admin)
     app.register_blueprint(stats)
+    app.register_blueprint(own)
     app.register_error_handler(HTTPException, _error)
     app.context_processor(_frame)
     app.after_request(_headers)
@@ -68,13 +78,14 @@ def _guard() -> None:
 @pages.get("/")
 def root() -> Response:
     """Where a person begins; a program is told what there is."""
-    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+    if browsing():
         return make_response(redirect(url_for("admin.dashboard" if login.signed_in() else "login.form")))
     return jsonify(
         message="Keypool is running.",
         name="keypool",
         version=VERSION,
-        endpoints=["/v1/chat/completions", "/v1/embeddings", "/v1/models", "/v1beta/models", "/health"],
+        description="Many upstream keys behind one endpoint.",
+        endpoints={"api": CALLS, "admin": MANAGED, "public": ASKED},
     )
 
 
@@ -120,6 +131,7 @@ def _headers(response: Response) -> Response:
             response.headers.setdefault(name, value)
     elif request.endpoint == "static":
         response.headers["X-Content-Type-Options"] = "nosniff"
+        pack(response)
     return response
 
 
@@ -136,7 +148,8 @@ def _error(error: HTTPException) -> Response | HTTPException:
         answer = jsonify(error={"message": error.description, "type": "error", "param": None, "code": str(code)})
     else:
         framed = code < 500 and login.signed_in()
-        answer = make_response(render_template("error.html", code=code, text=_error_text(code), framed=framed))
+        told = {"code": code, "text": _error_text(code), "trace": trace_of(error)}
+        answer = make_response(render_template("error.html", framed=framed, **told))
     answer.status_code = code
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):

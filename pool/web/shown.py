@@ -35,7 +35,7 @@ def mount(app: Flask) -> None:
         count=count, short=short, moment=moment, ago=ago, until=until, standing=standing_word, reason=reason_text,
         ending=code_text, said=said_text, last_error=last_error_text,
         ms=duration, policy=policy_text, percent=percent, utc=utc,
-        clock=clock, money=money,
+        clock=clock, money=money, when=when, span=span,
     )  # fmt: skip
     app.jinja_env.globals["lengths"] = lengths
 
@@ -65,6 +65,8 @@ def standing_word(word: str) -> str:
         "cooling": _("Cooling"),
         "disabled": _("Disabled"),
         "dead": _("Dead"),
+        "limited": _("Limited"),
+        "untested": _("Untested"),
     }
     return words.get(word, word)
 
@@ -134,10 +136,22 @@ def until(at: float | None) -> Markup:
 
 
 def moment(at: float | None) -> Markup:
-    """A point in time, in UTC."""
+    """A point in time, in UTC; the page's script puts the visitor's own time in its place."""
     if not at:
         return Markup("–")
-    return _time(at, utc(at))
+    return _time(at, utc(at), "moment")
+
+
+def when(at: float, step_s: float) -> Markup:
+    """Where a slot of a chart begins: the time of day, or its day where slots are longer than an hour."""
+    if step_s > 3600:
+        return _time(at, utc(at)[:10], "date")
+    return _time(at, clock(at) + " UTC", "clock")
+
+
+def span(seconds: float) -> str:
+    """A length of time in its largest unit."""
+    return _distance(seconds, _span("second", max(1, int(seconds))), str)
 
 
 def clock(at: float) -> str:
@@ -178,6 +192,8 @@ def utc(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime(pattern) + " UTC"
 
 
-def _time(at: float, text: str) -> Markup:
+def _time(at: float, text: str, kind: str = "") -> Markup:
+    """`kind`: how the page's script says it in the visitor's zone; what is said as a distance needs none."""
     iso = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso, utc(at), text)
+    local = Markup(' data-moment="{}"').format(kind) if kind else ""
+    return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(iso, utc(at), local, text)

@@ -9,7 +9,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from pool.web.code_words import code_text
-from pool.web.shown import count
+from pool.web.shown import count, duration
 
 ROUTES = {
     "chat": "/v1/chat/completions",
@@ -80,3 +80,18 @@ def countdown(seconds: int) -> str:
 def iso(at: float | None) -> str:
     """A moment for machines; nothing where there is none."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") if at else ""
+
+
+LAST_EDGE_MS = 60_000
+
+
+def edge_text(edge_ms: int | None) -> str:
+    """The upper edge of a bucket of latencies: "≤ 500 ms"; 0 is beyond the last one."""
+    if edge_ms is None:
+        return "–"
+    return f"≤ {duration(edge_ms)}" if edge_ms else f"> {duration(LAST_EDGE_MS)}"
+
+
+def edge_cell(edge_ms: int | None) -> str:
+    """The same for a spreadsheet."""
+    return "" if edge_ms is None else str(edge_ms) if edge_ms else f"over {LAST_EDGE_MS}"

@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 from zlib import crc32
 
-from flask import Blueprint, Response, abort, make_response, redirect, request, url_for
+from flask import Blueprint, Response, abort, g, jsonify, make_response, redirect, request, url_for
 
 from pool.adapters import queries
+from pool.adapters.queries.charts import names_of_clients
 from pool.core.catalogue import DEAD, DISABLED
+from pool.core.faults import Fault
 from pool.core.keys import FOREVER
 from pool.core.quota import last_reset, next_reset
 from pool.core.rotation import Bench
 from pool.web import htmx
+from pool.web.api.answers import refusal
+from pool.web.api.credentials import admit, presented
 from pool.web.code_words import code_text, own_text
-from pool.web.here import keypool, now, read
+from pool.web.here import browsing, keypool, now, read
 from pool.web.ids import row_id
 from pool.web.login import signed_in
 from pool.web.sheets import csv_file
-from pool.web.stat_words import countdown, endpoint, iso, quota_text, rest_text, window_text
+from pool.web.stat_words import countdown, edge_cell, edge_text, endpoint, iso, quota_text, rest_text, window_text
 
 WINDOWS_H = {"1h": 1, "24h": 24, "7d": 7 * 24, "30d": 30 * 24, "90d": 90 * 24}
 """Windows by their name in the URL; without one, the quota day."""
@@ -30,9 +35,17 @@ SIZE = 50
 PIECE = 500
 """Keys read at a time for a file."""
 
+MOST_TOLD = 10_000
+"""Keys that a program is told of in one answer."""
+
 MOST_BADGES = 12
+MOST_NAMED = 50
 HUES = 8
+HUE_SEED = 353
+"""With it the models asked most today (Gemini 2.0 and 2.5, GPT-4o and 5) have eight colours, not fewer."""
 MOST_SAID = 1_000
+
+JSON = frozenset(("stats.old_model_usage",))
 
 stats = Blueprint("stats", __name__)
 for _name, _words in (
@@ -41,6 +54,7 @@ for _name, _words in (
     ("rest", rest_text),
     ("quota", quota_text),
     ("iso", iso),
+    ("edge", edge_text),
 ):
     stats.add_app_template_filter(_words, _name)
 
@@ -100,8 +114,13 @@ class Badge:
 
 @stats.before_request
 def _guard() -> Response | None:
-    """For those who signed in, and for anybody where the setting `public_stats` says so."""
-    if signed_in() or keypool().preferences.current.public_stats:
+    """For those who signed in, and for anybody where the setting `public_stats` says so; a program may show an admin
+    credential where it gets JSON."""
+    try:
+        g.admin = signed_in() or (request.endpoint in JSON and bool(presented()) and admit() is not None)
+    except Fault as fault:
+        return refusal(fault)
+    if g.admin or keypool().preferences.current.public_stats:
         return None
     return htmx.sign_in_first(url_for("login.form", next=request.full_path.rstrip("?")))
 
@@ -129,6 +148,8 @@ def stat() -> Response:
         after=after,
         more=keys[SIZE - 1].id if len(keys) > SIZE else 0,
         models=models,
+        pools_served=_named("pools", scope),
+        clients_served=_named("clients", scope),
         endpoints=[(endpoint(each.name), each) for each in read(queries.endpoint_figures, scope)],
         told=[(code_text(each.word), each) for each in read(queries.endings, scope, "request")],
         heard=[(code_text(each.word), each) for each in read(queries.endings, scope, "attempt")],
@@ -150,8 +171,23 @@ def sheet(table: str) -> Response:
 
 @stats.get("/model_usage")
 def old_model_usage() -> Response:
-    """A predecessor had it here."""
-    return make_response(redirect(url_for(".stat")))
+    """A predecessor had it here: a page's figures for a program, with masks where that one told whole keys."""
+    if browsing():
+        return make_response(redirect(url_for(".stat")))
+    at = now()
+    return jsonify([_usage_told(key, at, g.admin) for key in _keys(_filters(), at, MOST_TOLD)])
+
+
+def _usage_told(key: queries.StatKey, at: float, admin: bool) -> dict[str, Any]:
+    found = badges(key, "", at)
+    spent = {badge.model: badge.rest for badge in found if badge.rest and badge.model}
+    reasons = {model: (rest.text or rest.note if admin else "") or rest.reason for model, rest in spent.items()}
+    return {
+        "key": key.hint,
+        "usageCount": {badge.model: badge.answered for badge in found if badge.model},
+        "exhaustedModels": list(spent),
+        "exhaustedReasons": reasons,
+    }
 
 
 def badges(key: queries.StatKey, model: str, at: float) -> list[Badge]:
@@ -173,7 +209,7 @@ def badges(key: queries.StatKey, model: str, at: float) -> list[Badge]:
 @stats.app_template_filter()
 def hue(model: str) -> int:
     """The colour of a model: always the same one, whatever else is served."""
-    return crc32(model.removeprefix("models/").encode()) % HUES
+    return crc32(model.removeprefix("models/").encode(), HUE_SEED) % HUES
 
 
 def _rests(key: queries.StatKey, at: float) -> tuple[Rest | None, dict[str, Rest]]:
@@ -245,21 +281,51 @@ def _keys_sheet(filters: Filters, at: float) -> Table:
 
 def _key_rows(filters: Filters, at: float, admin: bool) -> Iterator[Iterable[Any]]:
     """One row a key and model; keys without any have one with no model."""
-    scope, after = filters.scope(at), 0
-    while keys := read(queries.stat_keys, scope, at, filters.shown, after, PIECE):
-        after = keys[-1].id
-        for key in keys:
-            for badge in badges(key, filters.model, at) or [Badge("")]:
-                rest = badge.rest or Rest("", "", None)
-                figures = (badge.model, badge.answered, badge.failed)
-                row = (key.hint, key.provider, *figures, rest.word, rest.reason, iso(rest.until))
-                yield (*row, ", ".join(key.pools), rest.text, usd(badge.cost_nano)) if admin else row
+    for key in _keys(filters, at):
+        for badge in badges(key, filters.model, at) or [Badge("")]:
+            rest = badge.rest or Rest("", "", None)
+            figures = (badge.model, badge.answered, badge.failed)
+            row = (key.hint, key.provider, *figures, rest.word, rest.reason, iso(rest.until))
+            yield (*row, ", ".join(key.pools), rest.text, usd(badge.cost_nano)) if admin else row
+
+
+def _keys(filters: Filters, at: float, most: float = inf) -> Iterator[queries.StatKey]:
+    """Keys with their figures, read in pieces."""
+    scope, after, left = filters.scope(at), 0, most
+    while left > 0 and (keys := read(queries.stat_keys, scope, at, filters.shown, after, int(min(PIECE, left)))):
+        after, left = keys[-1].id, left - len(keys)
+        yield from keys
+
+
+def _named(table: str, scope: queries.Scope, size: int = MOST_NAMED) -> list[tuple[str, queries.Figures]]:
+    """What each pool, or client key, asked for; for the admin alone. "" is an auth key, or one that is gone."""
+    if not signed_in():
+        return []
+    if table == "pools":
+        pools = keypool().catalogue.pools
+        found = read(queries.pools_served, scope, size)
+        return [(pools[int(each.name)].name if int(each.name) in pools else "", each) for each in found]
+    found = read(queries.clients_served, scope, size)
+    names = read(names_of_clients, [int(each.name) for each in found])
+    return [(names.get(int(each.name), ""), each) for each in found]
+
+
+def _served_sheet(filters: Filters, at: float, table: str) -> Table:
+    """Nobody but the admin sees whom Keypool serves."""
+    if not signed_in():
+        abort(404)
+    header = ("id", table.removesuffix("s"), "requests", "ok", *_TOKENS, *_TOOK, "cost usd")
+    rows = (
+        (each.name, name, each.requests, each.ok, *_tokens(each), *_took(each), usd(each.cost_nano))
+        for name, each in _named(table, filters.scope(at), 10_000)
+    )
+    return header, rows
 
 
 def _models_sheet(filters: Filters, at: float) -> Table:
     found = read(queries.model_figures, filters.scope(at), 10_000)
-    header = ("model", *_COUNTED, "tokens")
-    rows = ((each.name, *_counts(each), each.tokens) for each in found)
+    header = ("model", *_COUNTED, "tokens", *_TOKENS, *_TOOK)
+    rows = ((each.name, *_counts(each), each.tokens, *_tokens(each), *_took(each)) for each in found)
     if not signed_in():
         return header, rows
     return (*header, "cost usd"), ((*row, usd(each.cost_nano)) for row, each in zip(rows, found, strict=True))
@@ -267,7 +333,8 @@ def _models_sheet(filters: Filters, at: float) -> Table:
 
 def _endpoints_sheet(filters: Filters, at: float) -> Table:
     found = read(queries.endpoint_figures, filters.scope(at))
-    return ("endpoint", *_COUNTED), ((each.name, *_counts(each)) for each in found)
+    header = ("endpoint", *_COUNTED, "first byte p50 ms", "first byte p95 ms")
+    return header, ((each.name, *_counts(each), *_took(each)) for each in found)
 
 
 def _endings_sheet(filters: Filters, at: float, side: str) -> Table:
@@ -279,6 +346,8 @@ SHEETS = {
     "keys": _keys_sheet,
     "models": _models_sheet,
     "endpoints": _endpoints_sheet,
+    "pools": lambda filters, at: _served_sheet(filters, at, "pools"),
+    "clients": lambda filters, at: _served_sheet(filters, at, "clients"),
     "errors": lambda filters, at: _endings_sheet(filters, at, "request"),
     "upstream-errors": lambda filters, at: _endings_sheet(filters, at, "attempt"),
 }
@@ -287,6 +356,19 @@ SHEETS = {
 def usd(nano_usd: int) -> str:
     """Dollars for a spreadsheet, to the last nano-dollar and without an exponent."""
     return f"{nano_usd / 1e9:.9f}".rstrip("0").rstrip(".")
+
+
+_TOKENS = ("tokens in", "tokens out", "tokens cached", "tokens thinking")
+_TOOK = ("p50 ms", "p95 ms")
+
+
+def _tokens(figures: queries.Figures) -> tuple[int, ...]:
+    return figures.tokens_in, figures.tokens_out, figures.tokens_cached, figures.tokens_thinking
+
+
+def _took(figures: queries.Figures) -> tuple[str, str]:
+    """Upper edges; beyond the last one it says so."""
+    return edge_cell(figures.took.p50_ms), edge_cell(figures.took.p95_ms)
 
 
 _COUNTED = ("requests", "ok", "errors", "callers' own", "ok rate")

@@ -9,7 +9,9 @@ from playwright.sync_api import sync_playwright
 PAGES = (
     "/dashboard", "/keys", "/keys?state=cooling", "/keys/1/delete", "/pools", "/pools/new", "/pools/1",
     "/pools/2", "/pools/2/regenerate", "/pools/2/delete", "/keys?pool=2", "/keys/import", "/clients",
-    "/clients/2/revoke", "/stat", "/stat?pool=2", "/settings", "/account",
+    "/clients/2/revoke", "/stat", "/stat?pool=2", "/settings", "/account", "/providers",
+    "/providers/gemini", "/playground", "/requests", "/audit", "/imports", "/jobs", "/bin", "/settings/api",
+    "/keys/1/edit", "/keys/1/limits", "/pools/1/limits", "/clients/2/limits",
 )  # fmt: skip
 WIDTHS = (320, 360, 768, 1000, 1280, 1600)
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -135,6 +137,8 @@ def pressed_for(page, url, password):
     page.click("form#new-pool button")
     page.goto(f"{url}/pools/1")
     page.click("text=Show and copy")
+    page.wait_for_selector("#auth input[type=password]")
+    page.wait_for_load_state()  # a page without its styles yet is wider
     yield "the password asked for an auth key"
     page.goto(f"{url}/keys/import")
     page.fill("textarea", PASTED)

@@ -52,9 +52,9 @@ def test_a_storm_that_goes_on_is_told(house):
     storm_over(house, ids, now)
     said = (
         f"The upstream gemini fails every key alike (403) since {clock(now)} UTC; 6 keys untouched; "
-        "one request at a time tries whether it is over. Errors of the last hour"
+        "one request at a time tries whether it is over. Failed requests of the last hour"
     )
-    assert items(house) == [(said, "/stat?window=1h")]
+    assert items(house) == [(said, "/requests?ended=failed&window=1h")]
     assert HEADING in Visitor(house).get("/dashboard/figures", headers=HTMX).text
 
 
@@ -76,7 +76,7 @@ def test_a_storm_that_is_over_is_told_for_an_hour(house):
     storm_over(house, ids, now - 3900).succeeded(ids[0], now - 3500)
     ((said, href),) = items(house)
     assert f"failed every key alike (403) from {clock(now - 3900)} to {clock(now - 3500)} UTC; 6 keys were" in said
-    assert href == "/stat?window=1h"
+    assert href == "/requests?ended=failed&window=1h"
     storm_over(house, ids, now - 9000).succeeded(ids[0], now - 3700)
     assert len(items(house)) == 1
 

@@ -40,6 +40,11 @@ def test_a_model_has_the_same_colour_whatever_else_is_served(house):
     assert len(among) == 5
 
 
+def test_the_models_asked_most_are_told_apart():
+    asked = ("gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-2.5-pro", "gemini-embedding-001", "gemini-2.0-flash")
+    assert len({hue(model) for model in (*asked, "gpt-4o", "gpt-4o-mini", "gpt-5-mini")}) == HUES
+
+
 def test_models_are_spread_over_all_colours():
     found = [hue(f"gemini-{major}.{minor}-{kind}") for major in range(4) for minor in range(6)
              for kind in ("pro", "flash", "flash-lite")]  # fmt: skip
@@ -122,7 +127,7 @@ def test_the_figures_are_the_new_days_from_its_first_second_on(house, monkeypatc
         assert (FLASH in page.by_id["stat-keys"].text) == shown
         told = page.by_id["reset"]
         assert told.get("hx-swap-oob") == "true"
-        (moment,) = (node for node in told.walk() if node.tag == "time")
+        (moment,) = (node for node in told.walk() if "data-countdown" in node.attrs)
         assert moment.get("datetime") == datetime.fromtimestamp(until, UTC).isoformat(timespec="seconds")
     assert page.by_id["figures"].get("hx-trigger") == "newday from:body"
 

@@ -26,6 +26,56 @@ def test_a_name_is_needed_and_taken_once(house):
     assert "There is a user key of this name." in twice.text
 
 
+def test_a_user_key_is_renamed_moved_and_given_another_end(house):
+    client_id, _ = house.keypool.inventory.create_client("bot", 1)
+    pool_id, _ = house.keypool.inventory.create_pool("research")
+    house.keypool.inventory.create_client("other", 1)
+    visitor = Visitor(house)
+    page = visitor.see(f"/clients/{client_id}/edit")
+    taken = visitor.press(page, "Save", name="other")
+    assert taken.status_code == 422
+    assert "There is a user key of this name." in taken.text
+    answer = visitor.press(page, "Save", name="<b>bot</b>", pool=str(pool_id), life="day", raw="yes")
+    assert "<b>bot" not in answer.text
+    row = next(row for row in rows_of(house, "client_keys") if row["id"] == client_id)
+    assert (row["name"], row["pool_id"], "raw" in row["permissions"]) == ("<b>bot</b>", pool_id, True)
+    assert row["expires_at"] > 0
+    again = visitor.press(visitor.see(f"/clients/{client_id}/edit"), "Save")
+    assert again.status_code == 200
+    assert [action for action, _ in visitor.audit()] == ["client.update"]
+
+
+def test_a_user_key_is_rotated_once_and_the_old_one_goes_on_for_a_while(house):
+    client_id, old = house.keypool.inventory.create_client("bot", 1)
+    visitor = Visitor(house)
+    page = visitor.see(visitor.see("/clients").link("Change"))
+    answer = visitor.press(page, "Rotate", overlap="hour")
+    twice = visitor.press(page, "Rotate", overlap="hour")
+    token = next(word for word in Page(answer.text).text.split() if word.startswith("sk-") and "..." not in word)
+    assert token in twice.text
+    assert token != old
+    for each in (token, old):
+        assert house.client.get("/v1/models", headers={"Authorization": f"Bearer {each}"}).status_code != 401
+    assert "the one before it works, too:" in visitor.get("/clients").text
+    visitor.press(visitor.see(f"/clients/{client_id}/edit"), "Rotate", overlap="")
+    assert house.client.get("/v1/models", headers={"Authorization": f"Bearer {token}"}).status_code == 401
+    assert [action for action, _ in visitor.audit()] == ["client.rotate"] * 2
+    assert token not in str(rows_of(house, "audit"))
+
+
+def test_user_keys_come_in_pages_and_are_found_by_their_names(house):
+    for n in range(53):
+        house.keypool.inventory.create_client(f"bot {n:02d}", 1)
+    visitor = Visitor(house)
+    page = visitor.get("/clients")
+    assert page.text.count('<tr id="client-') == 50
+    assert len(page.data) < 200_000
+    assert visitor.get(Page(page.text).link("Next page")).text.count('<tr id="client-') == 3
+    found = visitor.press(visitor.see("/clients"), "Search", q="bot 52")
+    assert found.text.count('<tr id="client-') == 1
+    assert "No user key matches." in visitor.press(visitor.see("/clients"), "Search", q="%").text
+
+
 def test_revoking_asks_first_and_ends_the_key_at_once(house):
     client_id, token = house.keypool.inventory.create_client("old bot", 1)
     visitor = Visitor(house)

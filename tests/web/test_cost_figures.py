@@ -47,8 +47,8 @@ def test_the_dashboard_says_what_today_and_this_month_cost(house, spent):
 
 def test_statistics_say_what_models_and_keys_cost(house, spent):
     visitor = Visitor(house)
-    assert told(visitor, "/stat").count(dollars(2 * spent)) == 2
-    for table in ("models", "keys"):
+    assert told(visitor, "/stat").count(dollars(2 * spent)) == 3
+    for table in ("models", "keys", "pools"):
         (row,) = sheet(visitor, table)
         assert float(row["cost usd"]) == pytest.approx(2 * spent / 1e9)
 

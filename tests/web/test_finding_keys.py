@@ -71,7 +71,7 @@ def test_a_chip_says_how_many_keys_it_leads_to(house, search):
 def test_chips_count_the_pool_that_is_shown_for_htmx_too(house):
     other = furnish(house)
     visitor = Visitor(house)
-    numbers = {"All": 2, "Healthy": 1, "Cooling": 0, "Disabled": 1, "Dead": 0}
+    numbers = {"All": 2, "Healthy": 1, "Cooling": 0, "Limited": 0, "Disabled": 1, "Dead": 0, "Untested": 2}
     for headers in ({}, {"HX-Request": "true"}):
         page = Page(visitor.get(f"/keys?pool={other}", headers=headers).text)
         assert {word: number for word, (number, _) in chips(page).items()} == numbers

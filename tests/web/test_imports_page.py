@@ -1,5 +1,6 @@
 """Importing: a preview first, then a result with numbers, and no key whole on any page."""
 
+import json
 import time
 
 import gevent
@@ -112,6 +113,60 @@ def test_nothing_pasted_is_said_beside_the_field(house):
     assert "There is no key in that" in answer.text
 
 
+def test_what_the_form_says_of_all_keys_goes_behind_what_stands_beside_one(house):
+    visitor = Visitor(house)
+    pasted = f"key,project,tags,weight\n{GEMINI_KEYS[0]},theirs,paid,7\n{GEMINI_KEYS[1]},,,\n"
+    answer = preview(visitor, pasted, tags="may, new", project="ours", weight="3")
+    assert "project ours" in Page(answer.text).text
+    visitor.press(Page(answer.text), "Import 2 keys")
+    first, second = rows_of(house, "keys")
+    assert (first["project"], second["project"]) == ("theirs", "ours")
+    assert [json.loads(row["tags"]) for row in (first, second)] == [["paid", "may", "new"], ["may", "new"]]
+    assert [row["weight"] for row in rows_of(house, "memberships")] == [7, 3]
+
+
+def test_keys_go_to_the_provider_that_is_chosen_whatever_their_shape(house):
+    visitor = Visitor(house)
+    visitor.press(Page(preview(visitor, GEMINI_KEYS[0], provider="openai").text), "Import 1 key")
+    assert [key.provider for key in house.keypool.catalogue.keys.values()] == ["openai"]
+
+
+def test_a_weight_that_is_none_is_said_beside_its_field(house):
+    answer = preview(Visitor(house), GEMINI_KEYS[0], weight="1000", tags="kept")
+    assert answer.status_code == 422
+    assert "A whole number from 0 to 100." in answer.text
+    assert 'value="kept"' in answer.text
+
+
+def test_keys_are_tested_once_they_are_in_where_somebody_asked(house):
+    visitor = Visitor(house)
+    answer = preview(visitor, "\n".join(GEMINI_KEYS[:3]), check="yes")
+    result = visitor.press(Page(answer.text), "Import 3 keys")
+    (link,) = [each.get("href") for each in Page(result.text).all("a") if each.get("id") == "go-test"]
+    house.keypool.jobs.wait(1)
+    assert "3 alive" in Page(visitor.get(link).text).text.replace("\n", " ")
+    assert [row["checked_at"] is not None for row in rows_of(house, "keys")] == [True] * 3
+    assert visitor.audit() == [("key.import", "pool 1"), ("key.test", "3 keys"), ("key.test", "job 1")]
+
+
+def test_lines_that_were_not_taken_are_downloaded_masked(house):
+    house.add_keys(GEMINI_KEYS[0])
+    visitor = Visitor(house)
+    token = "ya29." + "a" * 40
+    page = Page(preview(visitor, f"{GEMINI_KEYS[0]}\n{GEMINI_KEYS[1]}\n{token}\n=cmd\n{GEMINI_KEYS[2]}").text)
+    first = next(node.value for node in page.all("input") if node.get("name") == "take")
+    result = visitor.press(page, "Import 2 keys", take=[first])
+    (link,) = [each.get("href") for each in Page(result.text).all("a") if each.get("href").endswith("rejects.csv")]
+    sheet = visitor.get(link)
+    assert sheet.headers["Content-Disposition"].startswith("attachment")
+    lines = sheet.text.splitlines()
+    assert lines[0] == "line,key,state,problem"
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "3", "4", "5"]
+    assert [line.split(",")[2] for line in lines[1:]] == ["here", "impossible", "impossible", "left_out"]
+    for secret in (GEMINI_KEYS[0], GEMINI_KEYS[2], token):
+        assert secret not in sheet.text
+
+
 def test_hostile_words_beside_a_key_are_words(house):
     visitor = Visitor(house)
     answer = preview(visitor, f"{GEMINI_KEYS[0]}\t<script>alert(1)</script>\tx@y.zz")
@@ -144,10 +199,25 @@ def test_a_long_import_leaves_the_hub_alone(house):
         answer = visitor.post("/keys/import", text=pasted, pool="1", unknown="openai")
         shown = visitor.get(answer.location)
         took_s = time.perf_counter() - began
-        visitor.post(answer.location)
+        under_way = visitor.get(visitor.post(answer.location).location)
+        house.keypool.jobs.wait(1)
     finally:
         ticking.kill()
+    assert "/ 19,800" in under_way.text
     assert "20,000" in shown.text
     assert took_s < 10
     assert len(house.keypool.catalogue.keys) == 20_000 - 200
     assert max(gaps) < 0.2, f"the hub stood still for {max(gaps):.3f} s"
+
+
+def test_an_import_is_taken_back_from_the_page_of_its_result(house):
+    house.add_keys(GEMINI_KEYS[0])
+    visitor = Visitor(house)
+    result = visitor.press(Page(preview(visitor, "\n".join(GEMINI_KEYS[:3])).text), "Import 2 keys")
+    page = Page(result.text)
+    assert "Undone." in visitor.press(page, "Undo").text
+    assert list(house.keypool.catalogue.keys) == [1]
+    assert visitor.audit() == [("key.import", "pool 1"), ("import.undo", "import 2")]
+    visitor.press(page, "Undo")
+    assert len(visitor.audit()) == 2
+    assert "/undo" not in visitor.get(result.request.path).text

@@ -9,8 +9,8 @@ import pytest
 from tests.web.scriptless.stage import furnish, open_stage
 from tests.web.visitor import Page, Visitor
 
-NAMES = """Keypool Gemini OpenAI Google Anthropic SDK API URL HTTP TLS JSON CSV UTC RPM RPD TPM TPD AIza AQ sk
-Python curl openai google-genai English Token MB ms p95 default pacific email:key"""
+NAMES = """Keypool quota_day webhook Gemini OpenAI Google Anthropic SDK API URL HTTP TLS JSON CSV UTC RPM RPD TPM TPD
+AIza AQ sk Python JavaScript curl openai google-genai English Token MB ms p95 default pacific email:key"""
 TYPED = "research test"
 """What the stage is furnished with: a pool, a browser."""
 

@@ -57,7 +57,7 @@ def test_keys_are_listed_with_their_state_in_words(house):
     assert "Cooling for 59 min day quota · gemini-2.5-pro" in said
     assert "Disabled for 2 h" in said
     assert "Dead API key not valid." in said
-    assert "All 4 Healthy 1 Cooling 1 Disabled 1 Dead 1" in said
+    assert "All 4 Healthy 1 Cooling 1 Limited 0 Disabled 1 Dead 1 Untested" in said
     assert healthy
 
 
@@ -72,6 +72,48 @@ def test_a_chip_shows_its_keys_and_no_others(house):
         shown = visitor.see(page.link(chip + " 1"))
         assert f'id="key-{ids[place]}"' in visitor.get(page.link(chip + " 1")).text
         assert shown.text.count("default") == 1, chip
+
+
+def test_the_row_says_what_was_used_today_and_how_much_of_the_limit_that_is(house):
+    free, capped = house.add_keys(*GEMINI_KEYS[:2])
+    house.keypool.inventory.set_limits([capped], max_requests=1_000, max_requests_window="day")
+    for _ in range(4):
+        assert house.chat().status_code == 200
+    house.records()
+    html = Visitor(house).get("/keys").text
+    rows = {key_id: html.partition(f'<tr id="key-{key_id}">')[2].partition("</tr>")[0] for key_id in (free, capped)}
+    assert 'data-label="Today">2<' in rows[free]
+    assert 'data-label="Today">2<span class="detail"><progress max="1000" value="2"' in rows[capped]
+    assert "2 / 1,000" in rows[capped]
+    assert "a day" in rows[capped]
+
+
+def test_a_heading_sorts_by_its_column_and_back(house):
+    house.add_keys(*GEMINI_KEYS[:3])
+    visitor = Visitor(house)
+    page = visitor.see("/keys?size=25&tag=")
+    (link,) = (each.get("href") for each in page.all("a") if "sort=-requests" in each.get("href"))
+    sorted_ = visitor.get(link)
+    assert sorted_.request.full_path == "/keys?sort=-requests&size=25"
+    assert 'aria-sort="descending"' in sorted_.text
+    links = [each.get("href") for each in Page(sorted_.text).all("a") if each.get("title") == "Sort by: Most requests"]
+    assert links == ["/keys?size=25"]
+
+
+def test_keys_of_a_project_are_found_and_so_many_a_page_as_is_said(house):
+    house.add_keys(*GEMINI_KEYS[:3], project="ours")
+    house.add_keys(*GEMINI_KEYS[3:5])
+    visitor = Visitor(house)
+    answer = visitor.press(visitor.see("/keys"), "Search", project="ours", size="25")
+    assert answer.text.count('<tr id="key-') == 3
+    assert "size=25" in answer.request.full_path
+    assert "Drop these filters" in answer.text
+
+
+def test_a_page_of_fifty_keys_is_no_longer_than_it_may_be(house):
+    secrets = (f"AIzaSyLong{n:04d}" + "l" * 25 for n in range(60))
+    house.add_keys(*secrets, name="n" * 40, project="p" * 20, tags=("t" * 20,))
+    assert len(Visitor(house).get("/keys").data) < 200_000
 
 
 def test_search_finds_the_end_of_a_key_and_its_words_and_takes_percent_signs_as_they_are(house):

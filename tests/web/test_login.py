@@ -59,7 +59,9 @@ def test_a_wrong_password_shows_the_form_again_and_signs_nobody_in(house):
     assert answer.status_code == 422
     assert "That is not the password" in answer.text
     (typed,) = [node for node in Page(answer.text).all("input") if node.get("type") == "password"]
-    assert (typed.get("aria-invalid"), typed.get("aria-describedby")) == ("true", "field-password-error")
+    assert (typed.get("aria-invalid"), typed.get("aria-describedby")) == (
+        "true", "field-password-error field-password-hint",
+    )
     assert "autofocus" in typed.attrs
     assert rows_of(house, "sessions") == []
     assert visitor.get("/keys").status_code == 302

@@ -269,6 +269,8 @@ def test_lists_hold_the_callers_own_and_go_on_over_keys_and_pages(store: ObjectS
             break
         page = ann.google("GET", f"/v1beta/files?pageSize=2&pageToken={page['nextPageToken']}").json
     assert seen == mine
+    for stray in ("²", "9" * 5_000):
+        assert ann.google("GET", f"/v1beta/files?pageToken={stray}.").status_code == 200
     assert ann.google("GET", "/v1beta/cachedContents").json == {}
     assert ann.google("GET", "/v1beta/models").json["models"]
 

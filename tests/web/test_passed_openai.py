@@ -486,8 +486,11 @@ def test_a_responses_stream_that_breaks_off_ends_with_an_error_event(house: Hous
     events = [{"type": "response.created", "response": {}}, {"type": "response.output_text.delta", "delta": "hi"}]
     house.upstream.script(sse(events))
     response = house.post("/v1/responses", {"model": "gpt-4o", "input": "hi", "stream": True})
-    last = orjson.loads(response.data.rstrip().rpartition(b"data: ")[2])
-    assert last["error"]["code"] == "upstream_stream_interrupted"
+    head, _, last = response.data.rstrip().rpartition(b"data: ")
+    told = orjson.loads(last)
+    assert head.endswith(b"event: error\n")
+    assert (told["type"], told["code"], told["param"]) == ("error", "upstream_stream_interrupted", None)
+    assert type(told["sequence_number"]) is int
 
 
 def test_streams_nobody_knows_pass_event_by_event_to_their_end(house: House) -> None:

@@ -150,6 +150,15 @@ def test_a_switched_off_pool_and_a_model_outside_the_list_are_403(stocked: House
     assert stocked.chat("gemini-2.5-pro").json["error"]["code"] == "pool_disabled"
 
 
+def test_a_listed_model_may_be_written_in_every_way_it_goes_by(stocked: House) -> None:
+    listed = ["gemini-2.5-flash"]
+    stocked.keypool.inventory.update_pool(stocked.default_pool_id, allowed_models=listed)
+    ways = ("models/gemini-2.5-flash", "gemini-2.5-flash:search", "gemini/gemini-2.5-flash")
+    assert [stocked.chat(way).status_code for way in ways] == [200, 200, 200]
+    others = ("gemini-2.5-pro:search", "gemini/gemini-2.5-pro", "elsewhere/gemini-2.5-flash")
+    assert [stocked.chat(other).status_code for other in others] == [403, 403, 403]
+
+
 def test_anonymous_callers_are_let_in_only_where_a_setting_says_so(stocked: House) -> None:
     assert stocked.post("/v1/chat/completions", CHAT, headers={}).status_code == 401
     stocked.set(allow_anonymous=True)

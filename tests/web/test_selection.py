@@ -51,6 +51,34 @@ def test_keys_moved_out_of_several_pools_come_back_to_each(house):
     assert len(house.keypool.catalogue.rotations[1]["gemini"]) == 3
 
 
+def test_keys_are_taken_out_of_one_pool_and_come_back(house):
+    ids = house.add_keys(*GEMINI_KEYS[:2])
+    pool_id, _ = house.keypool.inventory.create_pool("research")
+    house.add_keys(*GEMINI_KEYS[:2], pool_id=pool_id)
+    visitor = Visitor(house)
+    visitor.post(SELECTED + "unlink", key=ids, pool=1)
+    assert [pools_of(house, key_id) for key_id in ids] == [[pool_id]] * 2
+    undo(visitor, visitor.get("/keys"))
+    assert [pools_of(house, key_id) for key_id in ids] == [[1, pool_id]] * 2
+
+
+def test_the_project_and_the_tier_of_many_keys_are_set_and_undone(house):
+    ids = house.add_keys(*GEMINI_KEYS[:2])
+    visitor = Visitor(house)
+    visitor.post(SELECTED + "project", key=ids, project="  ours <b>  ")
+    page = visitor.get("/keys")
+    assert "ours <b>" not in page.text
+    assert [row["project"] for row in rows_of(house, "keys")] == ["ours <b>"] * 2
+    undo(visitor, page)
+    assert [row["project"] for row in rows_of(house, "keys")] == [""] * 2
+    visitor.post(SELECTED + "tier", key=ids, tier="101")
+    assert "from 0 to 100" in visitor.get("/keys").text
+    visitor.post(SELECTED + "tier", key=ids, tier="4")
+    assert [row["tier"] for row in rows_of(house, "memberships")] == [4, 4]
+    undo(visitor, visitor.get("/keys"))
+    assert [row["tier"] for row in rows_of(house, "memberships")] == [0, 0]
+
+
 def test_a_pool_that_is_gone_takes_no_keys(house):
     (key_id,) = house.add_keys(GEMINI_KEYS[0])
     visitor = Visitor(house)
@@ -68,7 +96,7 @@ def test_a_key_moved_away_and_back_keeps_its_weight(house):
     assert {row["pool_id"]: row["weight"] for row in rows_of(house, "memberships")} == {1: 7, pool_id: 7}
 
 
-def test_a_selection_is_tested_together_and_more_than_fifty_are_not(house):
+def test_a_selection_is_tested_together_and_more_than_fifty_by_a_job(house):
     ids = house.add_keys(*GEMINI_KEYS[:4])
     house.upstream.for_key(GEMINI_KEYS[2], refuse_key)
     visitor = Visitor(house)
@@ -79,8 +107,9 @@ def test_a_selection_is_tested_together_and_more_than_fifty_are_not(house):
     assert len(house.upstream.requests) == 4
     more = house.add_keys(*(f"AIzaSyMany{n:04d}" + "m" * 25 for n in range(51)))
     html = visitor.post(SELECTED + "test", HTMX, key=more, back="/keys").text
-    assert "At most 50 keys are tested at once" in html
-    assert len(house.upstream.requests) == 4
+    assert "51 keys tested." in html
+    assert len(house.upstream.requests) == 55
+    assert "keys.test" in [row["kind"] for row in rows_of(house, "jobs")]
 
 
 def test_htmx_gets_the_filtered_table_the_chips_and_the_message_with_its_undo(house):

@@ -226,6 +226,6 @@ def test_an_import_that_breaks_can_be_confirmed_again(house, monkeypatch):
     visitor = Visitor(house)
     asked = preview(visitor, GEMINI_KEYS[0])
     with monkeypatch.context() as broken:
-        broken.setattr(house.keypool.inventory, "add_keys", lambda *_: 1 / 0)
+        broken.setattr(house.keypool.importer, "take_in", lambda *_: 1 / 0)
         assert visitor.press(Page(asked.text), "Import 1 key").status_code == 500
     assert "1 key imported" in visitor.press(Page(asked.text), "Import 1 key").text

@@ -123,7 +123,8 @@ def test_a_window_holds_what_happened_in_it(house, hours_ago, windows):
 def test_the_way_to_the_next_reset_is_told_without_script(house):
     visitor = Visitor(house)
     answer = visitor.get("/stat")
-    assert re.search(r"Daily quotas return in \d+:\d\d:\d\d at 0[78]:00 UTC, midnight Pacific", Page(answer.text).text)
+    told = Page(answer.text).by_id["reset"].text
+    assert re.search(r"Daily quotas return in \d+:\d\d:\d\d at 0[78]:00 UTC ?, midnight Pacific", told)
     assert re.search(r'datetime="\d{4}-\d\d-\d\dT0[78]:00:00\+00:00" data-countdown', answer.text)
     house.set(quota_reset="06:30 UTC")
     said = visitor.see("/stat").text
@@ -231,7 +232,7 @@ def test_strangers_see_statistics_only_where_the_setting_says_so(house):
 
 
 def test_the_predecessors_address_leads_here(house):
-    assert Visitor(house).get("/model_usage").location == "/stat"
+    assert Visitor(house).get("/model_usage", headers={"Accept": "text/html"}).location == "/stat"
 
 
 def test_htmx_gets_the_figures_alone(house):
@@ -251,3 +252,37 @@ def test_a_row_has_room_for_a_few_models_only(house):
         house.chat(f"gemini-{n}")
     house.records()
     assert "and 3 more models" in row(Visitor(house).get("/stat"), 1)
+
+
+def test_times_tokens_pools_and_user_keys_are_told_and_filed(house):
+    house.add_keys(GEMINI_KEYS[0])
+    client_id, token = house.keypool.inventory.create_client("<i>Ann</i>", house.default_pool_id)
+    house.chat(FLASH)
+    house.client.post(
+        "/v1/chat/completions",
+        json={"model": FLASH, "messages": [{"role": "user", "content": "Hi"}]},
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    records = house.records()
+    visitor = Visitor(house)
+    answer = visitor.get("/stat")
+    assert "<i>Ann" not in answer.text
+    said = Page(answer.text).text
+    assert "the pools' own auth keys 1 100 % ≤ 100 ms p95 ≤ 100 ms" in said
+    assert "<i>Ann</i> 1 100 % ≤ 100 ms" in said
+    (model,) = sheet(visitor, "models")
+    assert int(model["tokens in"]) == sum(row["tokens_in"] for row in records)
+    assert int(model["tokens out"]) == sum(row["tokens_out"] for row in records)
+    assert (model["p50 ms"], model["p95 ms"]) == ("100", "100")
+    assert [(each["id"], each["client"], each["requests"]) for each in sheet(visitor, "clients")] == [
+        ("0", "", "1"), (str(client_id), "<i>Ann</i>", "1"),
+    ]  # fmt: skip
+    assert [(each["pool"], each["requests"], each["ok"]) for each in sheet(visitor, "pools")] == [("default", "2", "2")]
+
+
+def test_who_is_served_is_for_the_admin_alone(house):
+    house.set(public_stats=True)
+    stranger = Visitor(house, signed_in=False)
+    for table in ("pools", "clients"):
+        assert stranger.get(f"/stat/{table}.csv").status_code == 404
+    assert 'id="clients-heading"' not in stranger.get("/stat").text

@@ -14,11 +14,18 @@ from jinja2 import Environment, nodes
 ROOT = Path(__file__).parents[2]
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 
-NAMES = {"Keypool", "CSV", "JSON", ".env", "UTC", "curl", "openai (Python)", "google-genai (Python)"}
+NAMES = {
+    "Keypool", "CSV", "JSON", ".env", "UTC", "curl", "openai (Python)", "google-genai (Python)", "OpenAI", "Gemini",
+    "openai (JavaScript)", "p95",
+}  # fmt: skip
 """Proper names and formats, which are the same in every language."""
 
-EXAMPLES = {"AIza…\nsk-…\nsomebody@example.com:AIza…", "gemini-2.5-*", "gemini-2.5-flash"}
-"""What a field may hold, shown in it."""
+EXAMPLES = {
+    "AIza…\nsk-…\nsomebody@example.com:AIza…", "gemini-2.5-*", "gemini-2.5-flash", "fast = gemini-2.5-flash", "groq",
+    "https://api.groq.com/openai/v1", "api-key", "socks5://name:password@host:1080", "429 overloaded", "admin pool 3",
+    "j", "k", "x", "Esc",
+}  # fmt: skip
+"""What a field may hold, shown in it; and what is printed on a keyboard."""
 
 READ_ALOUD = {"placeholder", "title", "aria-label", "aria-roledescription", "alt", "label", "summary"}
 LETTER = re.compile(r"[^\W\d_]")

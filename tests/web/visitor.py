@@ -42,6 +42,7 @@ class Visitor:
     def __init__(self, house: House, signed_in: bool = True) -> None:
         self.house = house
         self.client = house.app.test_client()
+        self.holds = False
         if signed_in:
             self.token = self._sign_in()
 
@@ -60,11 +61,20 @@ class Visitor:
     def twin(self) -> Visitor:
         """The same browser again, with cookies of its own to change."""
         twin = Visitor(self.house, signed_in=False)
+        twin.holds = self.holds
         for name in (COOKIE, "theme", "language"):
             cookie = self.client.get_cookie(name)
             if cookie is not None:
                 twin.client.set_cookie(name, cookie.value)
         return twin
+
+    @classmethod
+    def holding(cls, house: House, token: str) -> Visitor:
+        """Somebody who signed in with a client key."""
+        visitor = cls(house, signed_in=False)
+        assert visitor.post("/login", password=token).status_code == 303
+        visitor.holds = True
+        return visitor
 
     @property
     def signed_in(self) -> bool:

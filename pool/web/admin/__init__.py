@@ -25,14 +25,23 @@ def _guard() -> Response | None:
 
 from pool.web.admin import (  # noqa: E402, F401 — they add the views
     account,
+    bin,
     clients,
     copying,
     dashboard,
     imports,
+    jobs,
+    key_editing,
     keys,
     limits,
     old_paths,
+    past_imports,
+    playground,
     pools,
+    providers,
+    reference,
+    requests,
     selection,
     settings,
+    trail,
 )

@@ -60,7 +60,7 @@ def _storms_lately(at: float) -> Iterator[Item]:
 
 
 def _storm(name: str, text: str) -> Item:
-    return Item(name, text, url_for("stats.stat", window="1h"), _("Errors of the last hour"))
+    return Item(name, text, url_for(".requests", ended="failed", window="1h"), _("Failed requests of the last hour"))
 
 
 def _degraded() -> Iterator[Item]:

@@ -13,21 +13,25 @@ from pool.core.quota import last_reset
 from pool.web import htmx
 from pool.web.admin import admin
 from pool.web.admin.attention import attention
+from pool.web.admin.charts import drawn, window_of
 from pool.web.here import keypool, now, read
 from pool.web.ids import row_id
 
 MINUTE_S = 60.0
-HOURS = 24
 RECENT = 20
 
 
 @admin.get("/dashboard")
 def dashboard() -> Response:
     before = _place(request.args.get("before", ""))
-    rows = read(queries.recent_requests, RECENT, before)
+    rows = read(queries.logged_requests, queries.LogWanted(), RECENT, before)
     older = f"{rows[-1].at!r},{rows[-1].id}" if len(rows) == RECENT else ""
-    around = {} if htmx.calling() else _figures(now())
-    return htmx.page("dashboard.html", "_recent.html", rows=rows, before=before, older=older, **around)
+    at = now()
+    around: dict[str, Any] = {}
+    if not htmx.calling():
+        around = {**_figures(at), **drawn(window_of(request.args.get("window", "")), at)}
+    place: dict[str, Any] = {"before": before, "older": older, "back": url_for(".dashboard")}
+    return htmx.page("dashboard.html", "_recent.html", rows=rows, **place, **around)
 
 
 @admin.get("/dashboard/figures")
@@ -57,14 +61,8 @@ def _figures(at: float) -> dict[str, Any]:
         "month_cost": read(queries.cost_since, int(month_began(at))),
         "rescued": read(queries.rescued_between, today, this_hour + 3600),
         "day_began": today,
-        "hours": _every_hour(this_hour),
+        "minute_began": int(at - MINUTE_S),
     }
-
-
-def _every_hour(this_hour: int) -> list[queries.Hour]:
-    first = this_hour - (HOURS - 1) * 3600
-    known = {hour.at: hour for hour in read(queries.hours_since, first)}
-    return [known.get(at) or queries.Hour(at) for at in range(first, this_hour + 1, 3600)]
 
 
 def _place(text: str) -> tuple[float, int] | None:

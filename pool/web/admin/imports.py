@@ -5,47 +5,38 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from flask import Response, flash, make_response, redirect, render_template, request, url_for
+from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 
 from pool.adapters import queries
 from pool.core.catalogue import Pool
 from pool.core.heap import uncollected
-from pool.core.importing import Row, parse
+from pool.core.masking import mask
+from pool.importing_keys import LEFT, Candidate
+from pool.jobs import Progress
 from pool.web import htmx
 from pool.web.admin import admin
-from pool.web.here import aside, audit, keypool, now, read, write
+from pool.web.admin.import_form import ImportForm, apart
+from pool.web.bulk import Selection, tester
+from pool.web.here import aside, keypool, now, read, write
 from pool.web.ids import row_id
+from pool.web.importing import KIND, MOST_AT_ONCE, MOST_BYTES, decoded, taking_in
+from pool.web.sheets import csv_file
 
-MOST_BYTES = 50_000_000
 SHOWN = 200
 """Rows of a preview that can be ticked one by one."""
 
-PIECE = 1_000
-LISTED = 1_000
-"""Rejected lines a result lists."""
+MOST_PASSED = 20_000
+"""Lines that were not taken, of which a result keeps what was wrong."""
 
-NEW, LINKED, RESTORED, HERE, TWICE, IMPOSSIBLE, LEFT = (
-    "new", "linked", "restored", "here", "twice", "impossible", "left_out",
-)  # fmt: skip
+BROUGHT = ("added", "linked", "restored")
 
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A row of the paste and what taking it in would mean."""
-
-    index: int
-    row: Row
-    fate: str
-    pools: tuple[str, ...] = ()
-
-    @property
-    def takeable(self) -> bool:
-        return self.fate in (NEW, LINKED, RESTORED)
+SOON_S = 1.0
+"""How long the answer waits for a job: many are over by then, and nobody has to see the page that waits."""
 
 
 @admin.before_request
@@ -56,22 +47,20 @@ def _allow_long_pastes() -> None:
 
 @admin.get("/keys/import")
 def import_keys() -> Response:
-    return _form()
+    return _form(ImportForm(request.args.get("pool", keypool().catalogue.default_pool_id, type=row_id)))
 
 
 @admin.post("/keys/import")
 @uncollected()
 def draft_import() -> Response:
     """Keep the paste, sealed, until somebody says yes to its preview."""
-    text, pool_id = _pasted(), request.form.get("pool", 0, type=row_id)
-    unknown = request.form.get("unknown", "")
-    unknown = unknown if unknown in keypool().catalogue.providers else ""
-    if pool_id not in keypool().catalogue.pools:
-        return _form(text_error="", pool_error=_("Choose a pool."))
-    if not aside(_holds_keys, text):
-        return _form(text_error=_("There is no key in that. Paste one key a line, or a file that holds some."))
+    text, form = _pasted(), ImportForm.sent(request.form)
+    if not form.errors and not keypool().importer.holds_keys(text):
+        form.errors["text"] = _("There is no key in that. Paste one key a line, or a file that holds some.")
+    if form.errors:
+        return _form(form)
     token = secrets.token_urlsafe(16)
-    sealed = aside(keypool().vault.encrypt, f"{pool_id}\n{unknown}\n{text}")
+    sealed = aside(keypool().vault.encrypt, form.beside(text))
     write(queries.keep_draft, token, sealed, now())
     return make_response(redirect(url_for(".preview_import", token=token), 303))
 
@@ -82,20 +71,23 @@ def preview_import(token: str) -> Response:
     known, sealed = _result(token), read(queries.draft, token, now())
     if known is not None or sealed is None:
         return known or _gone()
-    pool, missing, unknown, candidates = _candidates(sealed)
+    pool, missing, form, candidates = _candidates(sealed)
+    sums = keypool().importer.sums(candidates)
     page = make_response(
         render_template(
             "imports/preview.html",
             token=token,
             pool=pool,
             missing=missing,
-            unknown=unknown,
+            form=form,
             candidates=candidates[:SHOWN],
             total=len(candidates),
-            **aside(_sums, candidates),
+            counts=sums.counts,
+            unsure=sums.unsure,
+            takeable=sums.takeable,
         )
     )
-    aside(_let_go, candidates)
+    keypool().importer.forget(candidates)
     return page
 
 
@@ -106,24 +98,54 @@ def confirm_import(token: str) -> Response:
     known, sealed = _result(token), read(queries.draft, token, now())
     if known is not None or sealed is None:
         return known or _gone()
-    pool, _missing, _unknown, candidates = _candidates(sealed)
+    pool, _missing, form, candidates = _candidates(sealed)
     if request.form.get("pool", pool.id, type=row_id) != pool.id:
         # The pool was deleted while somebody looked at the preview: nothing goes where nobody said it should.
         return htmx.moved(url_for(".preview_import", token=token))
     ticked = frozenset(request.form.getlist("take", type=row_id))
-    if not any(_wanted(each, ticked) for each in candidates):
+    total = aside(_count, candidates, ticked)
+    if not total:
         flash(_("No key is ticked, so none was imported."))
         return htmx.moved(url_for(".preview_import", token=token))
     if not write(queries.begin_import, token, now()):
         return _result(token) or _gone()
-    told = None
-    try:
-        told = _take_in(candidates, ticked, pool)
-    finally:
-        if told is None:
-            write(queries.give_up_import, token)
-    write(queries.end_import, token, json.dumps(told), now())
+    _take_in(token, candidates, ticked, pool, total, form.check)
     return htmx.moved(url_for(".import_result", token=token))
+
+
+def _take_in(
+    token: str, candidates: list[Candidate], ticked: frozenset[int], pool: Pool, total: int, check: bool
+) -> None:
+    """Take the keys in: at once where they are few, else as a job whose progress the page of the result shows."""
+    keep, test = keypool().database.write, tester()
+    passed = aside(_passed_over, candidates, ticked)
+
+    def end(told: Mapping[str, Any] | None) -> None:
+        if told is None:
+            keep(queries.give_up_import, token)
+            return
+        brought = sum(told["fates"].get(fate, 0) for fate in BROUGHT)
+        tested = check and told["import_id"]
+        job_id = test(Selection(wanted=queries.Wanted(now(), import_id=told["import_id"])), brought) if tested else None
+        keep(queries.end_import, token, json.dumps({**told, "passed": passed, "test_job": job_id}), now())
+
+    work = taking_in(candidates, lambda each: _wanted(each, ticked), pool, "paste", end=end)
+    if total <= MOST_AT_ONCE:
+        work(Progress(total))
+        return
+    job_id = keypool().jobs.begin(KIND, "admin", g.get("via", "session"), work, total)
+    write(queries.note_import_job, token, job_id)
+    keypool().jobs.wait(job_id, SOON_S)
+
+
+def _passed_over(candidates: Sequence[Candidate], ticked: frozenset[int]) -> list[list[Any]]:
+    """Lines that are not taken: their number, mask, what they would have been and what is wrong. Runs aside."""
+    left = (each for each in candidates if not (each.takeable and _wanted(each, ticked)))
+    return [
+        [each.row.line, mask(each.row.secret) if each.row.secret else "", LEFT if each.takeable else each.fate,
+         each.row.problem]
+        for each in islice(left, MOST_PASSED)
+    ]  # fmt: skip
 
 
 @admin.get("/keys/import/<token>/result")
@@ -133,12 +155,27 @@ def import_result(token: str) -> Response:
     if told is None:
         return _gone()
     if not told:
-        page = make_response(render_template("imports/under_way.html"))
+        job = read(queries.job_row, read(queries.import_job, token))
+        page = make_response(render_template("imports/under_way.html", job=job))
         page.headers["Refresh"] = "2"
         return page
     known = json.loads(told)
+    known["rejects"] = known["rejects"][:SHOWN]
+    known["passed"] = len(known.get("passed", ()))
     counted = {name: Counter(known[name]) for name in ("fates", "counts")}
-    return make_response(render_template("imports/result.html", **{**known, **counted}))
+    batch = read(queries.import_row, known["import_id"]) if known.get("import_id") else None
+    undoable = batch is not None and batch.undone_at is None
+    return make_response(render_template("imports/result.html", **{**known, **counted}, undoable=undoable, token=token))
+
+
+@admin.get("/keys/import/<token>/rejects.csv")
+def import_rejects(token: str) -> Response:
+    """The lines of a paste that were not taken, masked, with why."""
+    told = read(queries.import_result, token, now())
+    if not told:
+        return _gone()
+    header = ("line", "key", "state", "problem")
+    return csv_file("keypool-lines-not-taken.csv", header, json.loads(told).get("passed", ()))
 
 
 def _result(token: str) -> Response | None:
@@ -148,51 +185,24 @@ def _result(token: str) -> Response | None:
     return htmx.moved(url_for(".import_result", token=token))
 
 
-def _take_in(candidates: list[Candidate], ticked: frozenset[int], pool: Pool) -> dict[str, Any]:
-    """Add the keys that are wanted; what the page of the result says."""
-    chosen, counts, rejects = aside(_sorted, candidates, ticked)
-    taken = keypool().inventory.add_keys(chosen, pool.id, "paste", "admin") if chosen else []
-    fates = aside(_fates, taken)
-    lines = [(each.row.line, each.row.problem) for each in rejects[:LISTED]]
-    for pile in (candidates, chosen, taken):
-        aside(_let_go, pile)
-    audit("key.import", f"pool {pool.id}", after={"pool": pool.name, **fates})
-    return {
-        "pool_id": pool.id,
-        "pool_name": pool.name,
-        "fates": fates,
-        "counts": counts,
-        "rejects": lines,
-        "rejected": len(rejects),
-    }
-
-
-def _form(text_error: str = "", pool_error: str = "") -> Response:
+def _form(form: ImportForm) -> Response:
     catalogue = keypool().catalogue
     return htmx.page(
         "imports/new.html",
         "imports/_new.html",
-        422 if text_error or pool_error else 200,
+        422 if form.errors else 200,
         pools=list(catalogue.pools.values()),
         providers=list(catalogue.providers),
-        pool_id=request.values.get("pool", catalogue.default_pool_id, type=row_id),
-        unknown=request.form.get("unknown", "openai"),
-        errors={"text": text_error, "pool": pool_error},
+        form=form,
     )
 
 
 def _pasted() -> str:
     """The text area and the file, one after the other."""
     file = request.files.get("file")
-    uploaded = _decoded(file.read()) if file and file.filename else ""
+    uploaded = decoded(file.read()) if file and file.filename else ""
     pasted = request.form.get("text", "")
     return f"{pasted}\n{uploaded}" if pasted.strip() and uploaded else pasted.strip("\r\n") or uploaded
-
-
-def _decoded(content: bytes) -> str:
-    """A file's text. Spreadsheets save "Unicode text" as UTF-16."""
-    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    return content.decode("utf-16" if wide else "utf-8", "replace")
 
 
 def _gone() -> Response:
@@ -200,85 +210,19 @@ def _gone() -> Response:
     return make_response(redirect(url_for(".import_keys"), 303))
 
 
-def _candidates(sealed: bytes) -> tuple[Pool, bool, str, list[Candidate]]:
-    """A draft's pool, or `default` where it is missing by now; what its keys of unknown shape are taken for; and all
-    of its rows."""
+def _candidates(sealed: bytes) -> tuple[Pool, bool, ImportForm, list[Candidate]]:
+    """A draft's pool, or `default` where it is missing by now; what is wished of its keys; and all of its rows."""
     vault, catalogue = keypool().vault, keypool().catalogue
-    pool_text, unknown, text = aside(vault.decrypt, sealed).split("\n", 2)
-    chosen = catalogue.pools.get(int(pool_text))
+    form, text = apart(aside(vault.decrypt, sealed))
+    chosen = catalogue.pools.get(form.pool_id)
     pool = chosen or catalogue.pools[catalogue.default_pool_id]
-    rows, prints = aside(_read, text, unknown, frozenset(catalogue.providers), vault)
-    found = read(queries.known_keys, [print_ for print_ in prints if print_], pool.id)
-    return pool, chosen is None, unknown, aside(_judged, rows, prints, found)
+    return pool, chosen is None, form, keypool().importer.candidates(text, form.wish(pool))
 
 
-def _read(text: str, unknown: str, providers: frozenset[str], vault: Any) -> tuple[list[Row], list[bytes]]:
-    """Rows with their providers settled, and the fingerprint of each that can be taken (else empty). Runs aside."""
-    rows, prints = [], []
-    for row in parse(text).rows:
-        if row.provider not in providers:
-            row = replace(row, provider=unknown if unknown in providers else "")
-        rows.append(row)
-        prints.append(vault.fingerprint(row.provider, row.secret) if row.usable and row.provider else b"")
-    return rows, prints
-
-
-def _judged(rows: Sequence[Row], prints: Sequence[bytes], found: Sequence[queries.KnownKey]) -> list[Candidate]:
-    """Each row with what taking it in would mean. Runs aside."""
-    known = {(each.provider, each.fingerprint): each for each in found}
-    judged = []
-    for index, (row, print_) in enumerate(zip(rows, prints, strict=True)):
-        match = known.get((row.provider, print_))
-        judged.append(Candidate(index, row, _fate(row, match), match.pools if match else ()))
-    return judged
-
-
-def _holds_keys(text: str) -> bool:
-    rows = list(parse(text).rows)
-    found = bool(rows)
-    _let_go(rows)
-    return found
-
-
-def _let_go(pile: list[Any]) -> None:
-    """Free many values bit by bit. Freed as one, 100,000 of them stop every thread for 100 ms. Runs aside."""
-    while pile:
-        del pile[-PIECE:]
-
-
-def _sums(candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """The figures of a preview. Runs aside."""
-    return {
-        "counts": Counter(each.fate for each in candidates),
-        "unsure": sum(each.takeable and each.row.kind == "unsure" for each in candidates),
-        "takeable": sum(each.takeable for each in candidates),
-    }
-
-
-def _sorted(candidates: Sequence[Candidate], ticked: frozenset[int]) -> tuple[list[Row], Counter[str], list[Candidate]]:
-    """The rows to take in, how many of the others there are by fate, and the impossible ones. Runs aside."""
-    chosen = [each.row for each in candidates if _wanted(each, ticked)]
-    counts = Counter(each.fate for each in candidates if not each.takeable)
-    counts[LEFT] += sum(each.takeable for each in candidates) - len(chosen)
-    return chosen, counts, [each for each in candidates if each.fate == IMPOSSIBLE]
+def _count(candidates: list[Candidate], ticked: frozenset[int]) -> int:
+    return sum(each.takeable and _wanted(each, ticked) for each in candidates)
 
 
 def _wanted(each: Candidate, ticked: frozenset[int]) -> bool:
-    """Is it to be taken in? Beyond the rows that are shown nobody could tick or untick."""
-    return each.takeable and (each.index >= SHOWN or each.index in ticked)
-
-
-def _fates(taken: Sequence[Any]) -> Counter[str]:
-    return Counter(each.fate for each in taken)
-
-
-def _fate(row: Row, known: queries.KnownKey | None) -> str:
-    if row.kind in (TWICE, IMPOSSIBLE):
-        return row.kind
-    if not row.provider:
-        return LEFT
-    if known is None:
-        return NEW
-    if known.binned:
-        return RESTORED
-    return HERE if known.here else LINKED
+    """Is it ticked? Beyond the rows that are shown nobody could tick or untick."""
+    return each.index >= SHOWN or each.index in ticked

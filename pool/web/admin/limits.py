@@ -11,17 +11,11 @@ from flask_babel import gettext as _
 
 from pool.adapters import queries
 from pool.core import lengths
-from pool.core.limits import KEY_LIMITS, LIMIT_NAMES
+from pool.core.limits import KEY_LIMITS, LIMIT_NAMES, MOST, MOST_ADDRESSES, MOST_MODELS, MOST_USD, WINDOWS
 from pool.web import htmx
 from pool.web.access import is_network
 from pool.web.admin import admin
 from pool.web.here import audit, keypool, read
-
-MOST = 2**31 - 1
-MOST_USD = 1_000_000.0
-MOST_MODELS = 100
-MOST_ADDRESSES = 100
-WINDOWS = ("none", "day", "month")
 
 
 @dataclass(slots=True)

@@ -15,8 +15,3 @@ def old_admin() -> Response:
 @admin.get("/admin/create-pool")
 def old_create_pool() -> Response:
     return make_response(redirect(url_for(".new_pool")))
-
-
-@admin.get("/admin/pools/<int:pool_id>")
-def old_pool(pool_id: int) -> Response:
-    return make_response(redirect(url_for(".pool", pool_id=pool_id)))

@@ -14,6 +14,7 @@ from pool.core.twice import AnsweredBefore, NameTaken
 from pool.web import htmx
 from pool.web.admin import admin, once
 from pool.web.admin.pool_form import PoolForm
+from pool.web.admin.pool_sight import models_of, sight
 from pool.web.admin.whereto import whereto
 from pool.web.here import audit, keypool, now, read
 from pool.web.login import unlocked
@@ -32,20 +33,20 @@ def pools() -> Response:
 
 @admin.get("/pools/new")
 def new_pool() -> Response:
-    return make_response(render_template("pools/new.html", form=PoolForm(), policies=POLICIES))
+    return make_response(render_template("pools/new.html", **_new(PoolForm())))
 
 
 @admin.post("/pools/new")
 def create_pool() -> Response:
     form = PoolForm.sent()
     if not form.check():
-        return htmx.page("pools/new.html", "pools/_new.html", 422, form=form, policies=POLICIES)
+        return htmx.page("pools/new.html", "pools/_new.html", 422, **_new(form))
     columns, sent = form.columns, once.sent()
     try:
         pool_id, _token = keypool().inventory.create_pool(form=once.named(CREATED, sent), **columns)
     except NameTaken:
         form.errors["name"] = _("There is a pool of this name.")
-        return htmx.page("pools/new.html", "pools/_new.html", 422, form=form, policies=POLICIES)
+        return htmx.page("pools/new.html", "pools/_new.html", 422, **_new(form))
     except AnsweredBefore:
         (known,) = once.answer(CREATED, sent) or (None,)
         return htmx.moved(url_for(".pool", pool_id=known) if known else url_for(".pools"))
@@ -162,6 +163,10 @@ def _found(pool_id: int) -> queries.PoolRow:
     return row
 
 
+def _new(form: PoolForm) -> dict[str, Any]:
+    return {"form": form, "policies": POLICIES, "others": list(keypool().catalogue.pools.values())}
+
+
 def _page(row: queries.PoolRow, **more: Any) -> Response:
     return make_response(render_template("pools/one.html", **_context(row), **more))
 
@@ -174,6 +179,9 @@ def _context(row: queries.PoolRow, form: PoolForm | None = None) -> dict[str, An
         "policies": POLICIES,
         "usual": keypool().preferences.current.rotation_strategy,
         "base": request.host_url.rstrip("/"),
+        "others": [pool for pool in keypool().catalogue.pools.values() if pool.id != row.id],
+        "models": models_of(row),
+        **({} if htmx.calling() else sight(row)),
     }
 
 

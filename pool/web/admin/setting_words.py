@@ -25,6 +25,7 @@ GROUPS = {
                "thinking_budget", "include_thoughts"),
     "access": ("allow_anonymous", "allow_byok", "public_stats", "rate_limit_requests", "rate_limit_window",
                "max_body_mb"),
+    "alerts": ("alert_keys_below", "alert_success_below", "alert_dry_within_h"),
     "usage": ("enable_usage_tracking", "usage_retention_days", "log_level"),
 }  # fmt: skip
 
@@ -37,6 +38,7 @@ def group_text(group: str) -> str:
         "streams": _("Streams"),
         "models": _("Models and conversion"),
         "access": _("Access"),
+        "alerts": _("Alerts"),
         "usage": _("Usage and log"),
     }
     return words.get(group, _("Others"))
@@ -86,6 +88,9 @@ def label(name: str) -> str:
         "rate_limit_requests": _("Requests of a new client key"),
         "rate_limit_window": _("Window of that limit"),
         "max_body_mb": _("Largest request"),
+        "alert_keys_below": _("Fewest keys of a pool"),
+        "alert_success_below": _("Lowest share of success"),
+        "alert_dry_within_h": _("Shortest time until a model runs dry"),
         "enable_usage_tracking": _("Log of requests"),
         "usage_retention_days": _("Request rows are kept"),
         "log_level": _("Log level"),

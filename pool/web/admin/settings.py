@@ -13,15 +13,14 @@ from pool.settings import BY_NAME, SETTINGS, BadSetting, Setting, coerce
 from pool.web import htmx
 from pool.web.admin import admin
 from pool.web.admin.setting_words import GROUPS, choice, group_text, label, plain, unit_text, value_text, wrong
-from pool.web.here import audit, keypool
+from pool.web.changing import Change, put_in_force
+from pool.web.here import keypool
 from pool.web.names import isolated
 from pool.web.origin import own_path
 from pool.web.shown import count
 
 MOST_TOLD = 12
 """How many changes a message tells one by one: it travels in a cookie."""
-
-Change = tuple[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def change_settings() -> Response:
     if any(field.error for field in fields):
         return htmx.page("settings/page.html", "settings/_form.html", 422, **_context(fields))
     wanted = {field.setting.name: field.typed for field in fields if field.typed != field.was}
-    _tell(_change(wanted))
+    _tell(put_in_force(wanted))
     return htmx.moved(url_for(".settings"))
 
 
@@ -70,7 +69,7 @@ def undo_settings() -> Response:
     """Bring back the values a message named."""
     wanted = {name: value for name, value in request.args.items() if name in BY_NAME}
     try:
-        _tell(_change(wanted))
+        _tell(put_in_force(wanted))
     except BadSetting:
         abort(400)
     return htmx.moved(own_path(request.form.get("back", ""), url_for(".settings")))
@@ -80,30 +79,11 @@ def _back_to_default(name: str) -> Response:
     setting = BY_NAME.get(name)
     if setting is None:
         abort(404)
-    changes = _change({setting.name: setting.default})
+    changes = put_in_force({setting.name: setting.default})
     if not htmx.calling():
         _tell(changes)
     field = next(field for field in _fields() if field.setting is setting)
     return htmx.changed("settings/_field.html", url_for(".settings"), field=field, **_words())
-
-
-def _change(wanted: Mapping[str, Any]) -> dict[str, Change]:
-    """Put settings in force. What that changed, as (before, after). Raises `BadSetting`."""
-    now = keypool().preferences.current
-    before = {name: getattr(now, name) for name in wanted}
-    after = {name: coerce(name, value) for name, value in wanted.items()}
-    changes = {name: (before[name], after[name]) for name in wanted if before[name] != after[name]}
-    if changes:
-        # One that is back at its default is stored no more, and follows the default of a later version.
-        stored = {name: None if new == BY_NAME[name].default else new for name, (_old, new) in changes.items()}
-        keypool().preferences.change(stored)
-        audit(
-            "settings.change",
-            "settings",
-            before={name: old for name, (old, _new) in changes.items()},
-            after={name: new for name, (_old, new) in changes.items()},
-        )
-    return changes
 
 
 def _tell(changes: Mapping[str, Change]) -> None:

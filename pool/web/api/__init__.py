@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Flask, Response, g
+from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from pool.core.faults import Fault
 from pool.web.api.answers import HEADERS, refusal, refusal_of
-from pool.web.api.credentials import admit
+from pool.web.api.credentials import admit, refused
 from pool.web.guessing import Remembered
 
 api = Blueprint("api", __name__)
@@ -18,10 +18,17 @@ def mount(app: Flask) -> None:
     app.register_blueprint(api)
 
 
+OPEN: set[str] = set()
+"""Endpoints that answer anybody: those where one signs in and out."""
+
+
 @api.before_request
-def _guard() -> None:
+def _guard() -> Response | None:
     """Before the body is read. `via` is what the audit trail says of how somebody came in."""
+    if request.endpoint in OPEN:
+        return None
     g.via = admit()
+    return None if g.via else refused()
 
 
 @api.errorhandler(Fault)
@@ -41,4 +48,34 @@ def _headers(response: Response) -> Response:
     return response
 
 
-from pool.web.api import routing  # noqa: E402, F401 — it adds its views
+from pool.web.api import (  # noqa: E402, F401 — they add the views
+    backups,
+    clients,
+    config,
+    document,
+    exports,
+    foreign,
+    gemini_keys,
+    gemini_pools,
+    imports,
+    jobs,
+    key_actions,
+    key_copies,
+    key_edits,
+    keys,
+    logins,
+    metrics,
+    new_keys,
+    pools,
+    providers,
+    requests,
+    reset,
+    routing,
+    securing,
+    settings,
+    stats,
+    status,
+    tokens,
+    trail,
+    user_keys,
+)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -14,6 +13,7 @@ from pool.core.dialects import render_fault
 from pool.core.dialects.errors import openai_error
 from pool.core.faults import Fault
 from pool.web.proxy.body import parse_object, read_body
+from pool.web.tracing import trace_of
 
 PREFIXES = ("/admin/", "/api/")
 """Below these even what does not exist is answered in JSON."""
@@ -58,42 +58,19 @@ def refusal_of(error: HTTPException) -> Response:
     status = error.code or 500
     code, words = _WORDS.get(status, ("error", error.description or "The request could not be understood."))
     allow = ", ".join(sorted(error.valid_methods or ())) if isinstance(error, MethodNotAllowed) else ""
-    fault = Fault(status, code, words.format(method=request.method, allow=allow), retryable=False)
+    trace = trace_of(error)
+    words, more = words.format(method=request.method, allow=allow), {"trace": trace} if trace else None
+    fault = Fault(status, code, words, retryable=False, details=more)
     if allow:
         fault.headers.append(("Allow", allow))
     return refusal(fault)
 
 
-def asked(most_bytes: int = MOST_BODY_BYTES) -> dict[str, Any]:
-    """The JSON object a request carries. Raises `Fault`: 400 for anything else, 408, 413."""
+def asked(most_bytes: int = MOST_BODY_BYTES, optional: bool = False) -> dict[str, Any]:
+    """The JSON object a request carries. Raises `Fault`: 400 for anything else, 408, 413.
+
+    `optional`: nothing at all stands for an object without members.
+    """
     # Not by Flask: its own limit cuts a chunked body short, and says nothing.
-    return parse_object(read_body(request.environ, most_bytes))
-
-
-def text(body: dict[str, Any], name: str, most_chars: int = 500) -> str | None:
-    """A member that is text; None where it is missing, null or empty. Raises `Fault` 400 naming it."""
-    value = body.get(name)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise Fault(400, "invalid_type", f"`{name}` must be a string.", param=name)
-    if len(value) > most_chars:
-        raise Fault(400, "invalid_value", f"`{name}` has at most {most_chars} characters.", param=name)
-    return value
-
-
-def choice(body: dict[str, Any], name: str, among: Sequence[str]) -> str | None:
-    """A member that is one of a few words; None where it is missing. Raises `Fault` 400 with the list."""
-    value = text(body, name)
-    if value is not None and value not in among:
-        message = f"`{name}` must be one of {', '.join(among)}."
-        raise Fault(400, "invalid_value", message, param=name, details={"allowed": list(among)})
-    return value
-
-
-def reference(body: dict[str, Any], name: str) -> str | None:
-    """A member that names a thing by its id, as a number or as text."""
-    value = body.get(name)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return text(body, name)
+    body = read_body(request.environ, most_bytes)
+    return {} if optional and not body else parse_object(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from typing import Any, TypeVar
 
 import gevent
@@ -18,7 +19,7 @@ _BASE_S = 30.0
 _S_A_MEGABYTE = 1.0
 
 
-def take_in(environ: Mapping[str, Any], limit_bytes: int, take: Callable[[bytes], None]) -> None:
+def take_in(environ: Mapping[str, Any], limit_bytes: int, take: Callable[[bytes], object]) -> None:
     """Hand the body on piece by piece, under the same limits as `read_body`."""
     length = _length(environ)
     if length is not None and length > limit_bytes:
@@ -34,6 +35,8 @@ def read_body(environ: Mapping[str, Any], limit_bytes: int) -> bytes:
     if length is not None and length > limit_bytes:
         raise too_large(limit_bytes)
     stream = environ["wsgi.input"]
+    if isinstance(stream, BytesIO) and length is not None:
+        return _exactly(stream, length)  # all of it came with the head: nothing to wait for
     if length is not None and length <= _STEP:
         return _within(_BASE_S, lambda: _exactly(stream, length))
     return _within(_BASE_S + limit_bytes / 1e6 * _S_A_MEGABYTE, lambda: _up_to(stream, length, limit_bytes))
@@ -69,7 +72,7 @@ def _up_to(stream: Any, length: int | None, limit_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-def _hand_on(stream: Any, length: int | None, limit_bytes: int, take: Callable[[bytes], None]) -> None:
+def _hand_on(stream: Any, length: int | None, limit_bytes: int, take: Callable[[bytes], object]) -> None:
     size, left = 0, _STEP if length is None else length
     while left and (piece := stream.read(min(_STEP, left))):
         size += len(piece)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import replace
+from random import Random
 from secrets import token_hex
 from typing import Any
 
@@ -88,6 +91,19 @@ class Proxy:
         listing = Listing(affinity, relay)
         self._raw = Raw(affinity, self._pinning, listing, catalogue, settings, clock)
 
+    def heard_by(self, hear: Callable[[bytes], object]) -> Proxy:
+        """The same door, whose requests tell `hear` what they tell the journal."""
+        door, relay = copy(self), copy(self._relay)
+        remember = relay.remember
+
+        def both(line: bytes) -> None:
+            remember(line)
+            hear(line)
+
+        relay.remember = both
+        door._relay = relay
+        return door
+
     def first(self, pages: WSGI) -> WSGI:
         """A WSGI app that serves client routes itself and hands everything else to `pages`.
 
@@ -161,7 +177,7 @@ class Proxy:
         if found.operation == "completed":
             return Answer(200, _JSON, b'{"success":true,"message":"Chat completed"}')
         call = self._call(found, environ, request_id, dialect, body)
-        check_model(call.model, caller)
+        check_model(call.model, caller, self._catalogue.candidates(caller.pool.id))
         if found.operation == "count_messages" and not self._relay.counts_tokens(call, caller):
             return Answer(200, _JSON, b'{"input_tokens":%d}' % estimate_prompt(call))
         if self._affinity and own is None:
@@ -229,7 +245,8 @@ class Proxy:
             _path(environ),
             tuple(pair for pair in without_credentials(environ.get("QUERY_STRING", "")) if pair[0] != "strategy"),
             tuple((name, environ[field]) for field, name in _PASSED_UP.items() if field in environ),
-            found.version if dialect == GEMINI else None,
+            # OpenAI's clients say v1 and mean the usual one.
+            found.version if dialect == GEMINI or found.version != "v1" else None,
             found.provider or None,
             created=int(self._clock()),
         )
@@ -275,7 +292,7 @@ def _flag(payload: Mapping[str, Any], name: str) -> bool:
 def _watched(environ: Mapping[str, Any], serve: Callable[[], Answer]) -> Answer:
     """Serve while the client's socket is watched; for a stream the watch goes on until its end."""
     sock = environ.get("gunicorn.socket")
-    watch = Watch(sock) if sock is not None else None
+    watch = Watch(sock, environ.get("keypool.arrivals")) if sock is not None else None
     answer: Answer | None = None
     try:
         answer = serve()
@@ -312,7 +329,11 @@ def _naming(start_response: StartResponse) -> StartResponse:
 
 
 def new_request_id() -> str:
-    return "req_" + token_hex(12)
+    """Its time first, so that the index over all of them grows at its end."""
+    return f"req_{int(time.time() * 1000):011x}{_ids.getrandbits(52):013x}"
+
+
+_ids = Random(token_hex(16))
 
 
 def _refusal(found: Match, dialect: str, fault: Fault, environ: Mapping[str, Any]) -> Answer:

@@ -16,6 +16,7 @@ from pool.core.dialects.passing import passed_headers
 from pool.core.faults import Fault
 from pool.core.native import INFERENCE, LIST, MAKING, OBJECT, OTHER, Route, RouteUnknown, route_of
 from pool.core.native.names import life_s, made_in
+from pool.core.providers import route_model
 from pool.listing import Listing
 from pool.permitting import check_model, unauthenticated
 from pool.pinning import Pinning, not_yours
@@ -137,18 +138,25 @@ class Raw:
         candidates = (self._catalogue.candidates(pool_id) for pool_id in (pool.id, pool.fallback_pool_id or 0))
         return any(each.speaking(dialect).dialect == dialect for found in candidates for each in found.values())
 
+    def _goes_as_it_is(self, call: Call, pool: Pool) -> bool:
+        """Does a provider that the call may go to speak its dialect, so that it is not converted?"""
+        candidates = self._catalogue.candidates(pool.id) or self._catalogue.candidates(pool.fallback_pool_id or 0)
+        route = route_model(call.model, candidates, pool.aliases)
+        slugs = route.providers if call.model else tuple(candidates)
+        return any(candidates[slug].speaking(call.dialect).dialect == call.dialect for slug in slugs)
+
     def _prepare(self, call: Call, route: Route, made: Made | None, caller: Caller) -> None:
         """Allow-lists, the key that the request needs, and the one it would rather have. Raises `Fault`."""
         assert call.native is not None
         if call.model:
-            check_model(call.model, caller)
+            check_model(call.model, caller, self._catalogue.candidates(caller.pool.id))
         elif not route.free and _restricted(caller):
             message = "This key is limited to some models or to a budget, and the request does not say which model."
             raise Fault(403, "model_unreadable", message, type="permission_error", param="model", retryable=False)
         if made is not None:
             call.pin = Pin(made.key_id, route.name or made.name)
             call.provider = made.provider
-        self._pinning.pin(call, caller)
+        self._pinning.pin(call, caller, lambda: self._goes_as_it_is(call, caller.pool))
         holder = holder_of(caller)
         if route.kind == LIST:
             call.native.lists = route.collection
@@ -172,7 +180,7 @@ class Raw:
         if uploading or not taken:
             return Body(taken) if isinstance(taken, bytes) else Body(upload=taken)
         if "json" in content_type or not content_type or found.dialect == GEMINI:
-            return _read_json(taken, strict=route.kind != OTHER)
+            return _read_json(taken, strict=route.kind != OTHER, asks=route.kind == INFERENCE)
         return Body(taken) if isinstance(taken, bytes) else Body(upload=taken)
 
     def _call(self, found: Match, environ: Mapping[str, Any], request_id: str, route: Route, body: Body) -> Call:
@@ -278,8 +286,8 @@ def _read_form(environ: Mapping[str, Any], limit_bytes: int, boundary: bytes) ->
     return body
 
 
-def _read_json(taken: bytes | Spooled, strict: bool) -> Body:
-    """A JSON body is read whole, as it is anywhere else."""
+def _read_json(taken: bytes | Spooled, strict: bool, asks: bool) -> Body:
+    """A JSON body is read whole, as it is anywhere else. `asks`: it asks a model, and may ask for a stream."""
     if not isinstance(taken, bytes):
         whole = b"".join(taken.pieces())
         taken.close()
@@ -297,6 +305,8 @@ def _read_json(taken: bytes | Spooled, strict: bool) -> Body:
     model = payload.get("model")
     if model is not None and not isinstance(model, str):
         raise Fault(400, "invalid_type", "`model` must be a string.", param="model")
+    if asks and not isinstance(payload.get("stream"), bool | None):
+        raise Fault(400, "invalid_type", "`stream` must be true or false.", param="stream")
     stream = payload.get("stream") is True or payload.get("stream_format") == "sse"
     return Body(taken, None, payload, model or "", None, stream)
 

@@ -105,7 +105,8 @@ def match(method: str, path: str) -> Match | None:
     if method == "DELETE" and found["model"] and path.startswith("/v1/"):
         return Match("native", OPENAI, path=path[3:])
     if found["post"]:
-        return _only(method, "POST", _CHAT if found["post"].startswith("chat") else _EMBEDDINGS)
+        meant = _CHAT if found["post"].startswith("chat") else _EMBEDDINGS
+        return _only(method, "POST", replace(meant, version=found["version"]) if found["version"] else meant)
     operation = "model" if found["model"] else "models"
     only_openai = path.startswith(("/v1beta/openai", "/api"))
     return _only(method, "GET", Match(operation, OPENAI, found["model"] or "", found["version"], None, only_openai))

@@ -87,7 +87,8 @@ class _Body:
             if not kind.startswith(_EVENTS):
                 raise CutShort from None
             array = self._dialect == GEMINI and kind.startswith("application/json")
-            return render_stream_fault(self._dialect, fault, array=array, first=not self._began)
+            number = getattr(self._pieces, "number", None)
+            return render_stream_fault(self._dialect, fault, array=array, first=not self._began, number=number)
 
     def close(self) -> None:
         self._answer.close()

@@ -26,26 +26,31 @@ class Watch:
     it times out. A half-closed socket counts as gone, as it does for nginx.
     """
 
-    __slots__ = ("_greenlet", "_io", "_sock", "_timer")
+    __slots__ = ("_greenlet", "_io", "_own", "_sock", "_timer")
 
     running: ClassVar[set[Watch]] = set()
     """Every watch of this process, so that a drain finds what still runs."""
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, arrivals: Any = None) -> None:
+        """`arrivals`: the server's own watcher of the socket, which has nothing to do meanwhile."""
         # The plain socket below gevent's: its recv never waits.
         self._sock = getattr(sock, "_sock", sock)
         self._greenlet = gevent.getcurrent()
-        self._io: Any = gevent.get_hub().loop.io(sock.fileno(), _READABLE)
+        self._own = arrivals is None
+        self._io: Any = gevent.get_hub().loop.io(sock.fileno(), _READABLE) if arrivals is None else arrivals
         self._timer: Any = None
         self._io.start(self._readable)
         self.running.add(self)
 
     def stop(self) -> None:
         self.running.discard(self)
-        for watcher in (self._io, self._timer):
-            if watcher is not None:
-                watcher.stop()
-                watcher.close()
+        if self._io is not None:
+            self._io.stop()
+            if self._own:
+                self._io.close()
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer.close()
         self._io = self._timer = None
 
     def drain(self) -> None:

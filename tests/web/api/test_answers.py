@@ -1,10 +1,13 @@
 """How management answers: JSON, and one shape of error for every predecessor's client."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
-from tests.house import PASSWORD
+from pool.core.masking import mask
+from tests.house import GEMINI_KEYS, PASSWORD
+from tests.web.visitor import Visitor
 
 EXPLAIN = "/admin/route/explain"
 ADMIN = {"X-Admin-Key": PASSWORD}
@@ -19,19 +22,24 @@ def call(house, passwords):
 
 
 def test_an_error_has_every_predecessors_members(call):
-    answer = call(headers={})
-    assert answer.status_code == 401
+    answer = call("/admin/nothing")
+    assert answer.status_code == 404
     assert answer.json == {
         "success": False,
         "message": answer.json["message"],
-        "error": {"message": answer.json["message"], "type": "authentication_error", "code": "unauthorized"},
+        "error": {"message": answer.json["message"], "type": "not_found_error", "code": "not_found"},
     }
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_401_says_what_would_be_taken(call):
+    answer = call(headers={})
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert "X-Admin-Key" in answer.json["message"]
 
 
 def test_what_is_wrong_with_a_body_is_named(call):
     for body, code, param in (
-        (b"", "invalid_json", None),
+        (b"", "missing_required_parameter", "model"),
         (b"{", "invalid_json", None),
         (b"[]", "invalid_json", None),
         (b'{"model": 7}', "invalid_type", "model"),
@@ -89,6 +97,27 @@ def test_what_breaks_is_a_500_in_json_that_tells_nothing(house, call, monkeypatc
     answer = call(json={"model": "m"})
     assert (answer.status_code, answer.json["error"]["code"]) == (500, "internal_error")
     assert "division" not in answer.text
+
+
+def test_with_debug_errors_an_admin_is_shown_where_it_broke_and_nobody_else(house, call, monkeypatch):
+    def broken():
+        raise RuntimeError(f"{PASSWORD} and {GEMINI_KEYS[0]} in words")
+
+    house.app.config["PROPAGATE_EXCEPTIONS"] = False
+    house.keypool.environment = replace(house.keypool.environment, debug_errors=True, admin_password=PASSWORD)
+    visitor = Visitor(house)
+    monkeypatch.setattr(house.keypool.relay, "clock", broken)
+    monkeypatch.setattr("pool.web.admin.dashboard.now", broken)
+    answer = call(json={"model": "m"})
+    assert (answer.status_code, answer.json["error"]["code"]) == (500, "internal_error")
+    assert answer.json["error"]["trace"][0].startswith("Traceback")
+    assert answer.json["error"]["trace"][-1] == f"RuntimeError: {mask(PASSWORD)} and {mask(GEMINI_KEYS[0])} in words"
+    page = visitor.get("/dashboard")
+    assert page.status_code == 500
+    assert "RuntimeError" in page.text
+    assert PASSWORD not in page.text + answer.text
+    assert "trace" not in call(headers={}).text
+    assert "trace" not in house.chat().text
 
 
 def test_every_answer_has_its_headers_and_no_cors(call):

@@ -15,7 +15,7 @@ from tests.house import GEMINI_KEYS, PASSWORD
 from tests.web.visitor import Visitor, rows_of
 
 EXPLAIN = "/admin/route/explain"
-OPEN = {"api.sign_in"}
+OPEN = {"api.post /admin/login", "api.post /api/login", "api.post /api/logout"}
 """Routes that answer anybody."""
 
 
@@ -56,7 +56,7 @@ def test_a_live_sessions_token_opens_it_and_an_ended_one_does_not(house, passwor
         assert ask(house, **shown).status_code == 200
     assert passwords.verified == 0
     visitor.post("/logout")
-    assert ask(house, **shown).status_code == 401
+    assert ask(house, **shown).status_code == 403
 
 
 def test_the_cookie_of_a_signed_in_browser_opens_it_to_our_own_pages_only(house, passwords):
@@ -96,7 +96,8 @@ def test_every_route_refuses_who_is_no_admin(house, passwords, shows):
             for headers in shown:
                 seen += 1
                 answer = house.app.test_client().open(path, method=method, headers=headers, json={})
-                assert answer.status_code in ((401, 429) if shows == "a wrong password" else (401,)), (method, path)
+                usual = 403 if "Authorization" in headers and path.startswith("/admin/") else 401
+                assert answer.status_code in ((usual, 429) if shows == "a wrong password" else (usual,)), (method, path)
                 assert "Access-Control-Allow-Origin" not in answer.headers
                 if method != "HEAD":
                     assert answer.json["success"] is False, (method, path)
@@ -106,7 +107,7 @@ def test_every_route_refuses_who_is_no_admin(house, passwords, shows):
 
 def test_a_client_key_shown_by_mistake_is_no_guess(house, passwords):
     for _ in range(6):
-        assert ask(house, Authorization=f"Bearer {house.auth_key}").status_code == 401
+        assert ask(house, Authorization=f"Bearer {house.auth_key}").status_code == 403
     assert passwords.verified == 0
     assert ask(house, **{"X-Admin-Key": PASSWORD}).status_code == 200
 
@@ -197,3 +198,47 @@ def test_the_password_reaches_no_log(house, passwords, caplog):
     assert "from 127.0.0.1" in caplog.text
     assert "wrong password from" in caplog.text
     assert PASSWORD not in caplog.text
+
+
+def test_who_is_refused_hears_it_from_the_predecessor_whose_way_in_was_tried(house, passwords):
+    answer = ask(house, **{"X-Admin-Key": "wrong password"})
+    assert (answer.status_code, answer.json["error"]) == (401, "Unauthorized")
+    for shown in ("Bearer wrong password", "wrong password"):
+        answer = ask(house, Authorization=shown)
+        assert (answer.status_code, answer.json["error"]["message"]) == (403, "Admin access required")
+        assert answer.json["error"]["code"] == "http_403"
+    answer = ask(house)
+    assert (answer.status_code, answer.json["success"], answer.json["error"]) == (401, False, "Unauthorized")
+    for path in ("/api/pools", "/api/pools/1/stats", "/api/tokens", "/api/stats"):
+        for headers in ({}, {"Authorization": "Bearer " + house.auth_key}, {"X-Admin-Key": house.auth_key}):
+            answer = house.client.get(path, headers=headers)
+            assert (answer.status_code, answer.json["success"]) == (401, False)
+            assert answer.json["message"] == "未授权：请先登录"
+
+
+def test_a_persons_browser_is_led_to_sign_in_and_a_program_never(house):
+    person, program = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}, {"Accept": "*/*"}
+    answer = house.client.get("/admin/pools/1?a=b", headers=person)
+    assert (answer.status_code, answer.location) == (302, "/login?next=/admin/pools/1?a%3Db")
+    assert house.client.get("/admin/pools/1", headers=program).status_code == 401
+    shown = {**person, "Authorization": f"Bearer {house.auth_key}"}
+    assert house.client.get("/admin/pools/1", headers=shown).status_code == 403
+    assert house.client.post("/admin/route/explain", headers=person, json={}).location == "/login"
+
+
+def test_a_person_who_follows_a_link_from_elsewhere_sees_the_page_and_changes_nothing(house):
+    client, elsewhere = Visitor(house).client, {"Accept": "text/html", "Sec-Fetch-Site": "cross-site"}
+    assert client.get("/admin/pools/1", headers=elsewhere).location == "/pools/1"
+    assert ask(house, client=client, **elsewhere).status_code == 403
+    assert client.get("/admin/pools/1", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+
+
+def test_a_cookie_that_holds_a_sessions_token_opens_it_to_our_own_pages_only(house, passwords):
+    visitor = Visitor(house)
+    client = house.app.test_client()
+    client.set_cookie("session", visitor.token)
+    assert ask(house, client=client).status_code == 200
+    assert ask(house, client=client, **{"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    client.set_cookie("session", "of another app on this host")
+    assert ask(house, client=client).status_code == 401
+    assert passwords.verified == 0

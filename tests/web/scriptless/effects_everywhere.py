@@ -18,7 +18,7 @@ def chooses(name: str, value: str) -> Effect:
         root = p.page.all("html")[0]
         assert root.get("data-theme" if name == "theme" else "lang") == shown
         if p.address == "/nowhere":
-            assert p.path in ("/dashboard", "/login")
+            assert p.path in ("/dashboard", "/login", "/own")
         elif p.address is not None:
             assert p.path == p.address, f"leads to {p.path}"
         else:  # the answer to a form: back to the page the form was on, or what is above it

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from pool.core.keys import FOREVER
 from pool.core.quota import next_reset
@@ -15,7 +16,6 @@ from tests.web.scriptless.entry import (
     Effect,
     Entries,
     Entry,
-    Fill,
     Pressed,
     asks_for_the_password,
     brings_back,
@@ -27,7 +27,7 @@ from tests.web.scriptless.stage import NAMED
 
 def finds_keys(p: Pressed) -> None:
     p.changes_nothing()
-    assert p.path == "/keys?size=25&q=laptop&pool=2"
+    assert p.path == "/keys?q=laptop&pool=2&sort=&size=25&code=&tag=&project=&provider="
     shown = [node.get("id") for node in p.page.all("tr") if node.get("id")]
     assert len(shown) == 1
     p.says(NAMED[:8], "laptop of Ann")
@@ -92,16 +92,25 @@ def deletes_a_key(p: Pressed) -> None:
     assert p.visitor.get(f"/keys/{key_id}/delete").status_code == 404
 
 
-def ticks(wanted: Callable[[House, int], bool], how_many: int = 2, **more: str) -> Fill:
+def ticks(
+    wanted: Callable[[House, int], bool], how_many: int = 2, **more: str
+) -> Callable[[Form, House], dict[str, Any]]:
     """Tick the first keys of the page that are wanted."""
 
-    def fill(form: Form, house: House) -> dict[str, object]:
+    def fill(form: Form, house: House) -> dict[str, Any]:
         boxes = [each.value for each in form.controls if each.get("name") == "key"]
         found = [value for value in boxes if wanted(house, int(value))][:how_many]
         assert len(found) == how_many
         return {"key": found, **more}
 
     return fill
+
+
+def ticks_tagged(form: Form, house: House) -> Mapping[str, object]:
+    """Two keys, which get a tag for it to be taken off again."""
+    filled = ticks(in_use, tags="new")(form, house)
+    house.keypool.inventory.put_tags({int(key_id): ["new"] for key_id in filled["key"]})
+    return filled
 
 
 def in_use(house: House, key_id: int) -> bool:
@@ -159,6 +168,19 @@ def moves_keys(p: Pressed) -> None:
     assert all(p.house.keypool.catalogue.pools_of_key[key_id] == {pool_id} for key_id in ticked(p))
 
 
+def unlinks_keys(p: Pressed) -> None:
+    p.changes(*(("memberships", int(p.filled["pool"]), key_id) for key_id in ticked(p)))
+    p.tells_the_trail("key.unlink", "2 keys")
+    p.says("2 keys are not in research any more.")
+
+
+def ticks_linked(form: Form, house: House) -> Mapping[str, object]:
+    """Two keys of default, in another pool for them to be taken out of it again."""
+    filled = ticks(in_default_alone, pool="2")(form, house)
+    house.keypool.inventory.arrange({int(key_id): [house.default_pool_id, 2] for key_id in filled["key"]})
+    return filled
+
+
 def asks_before_deleting(p: Pressed) -> None:
     p.changes_nothing()
     p.says("Delete 2 keys?")
@@ -196,6 +218,38 @@ def keys_carried(p: Pressed) -> list[str]:
     return next(node.value for node in p.page.all("input") if node.get("name") == "keys").split(",")
 
 
+def downloads(form: str) -> Effect:
+    def effect(p: Pressed) -> None:
+        p.changes()
+        assert [action for action, _ in p.audit] == ["key.copy"]
+        assert p.answer.headers["Content-Disposition"].startswith('attachment; filename="keys.')
+        assert "AIza" in p.answer.text
+        assert p.answer.text.startswith({"lines": "AIza", "csv": "key,", "json": "[", "env": "API_KEYS="}[form])
+
+    return effect
+
+
+def does_to_keys(action: str, *texts: str, changes: str = "keys") -> Effect:
+    """To those that are ticked, and to nothing but their rows in a table."""
+
+    def effect(p: Pressed) -> None:
+        ids = ticked(p)
+        assert {place[0] for place in p.changed} <= {changes}
+        assert {place[-1] for place in p.changed} <= set(ids)
+        p.tells_the_trail(action, "2 keys")
+        p.says(*texts)
+
+    return effect
+
+
+def edits_a_key(p: Pressed) -> None:
+    key_id = p.args["key_id"]
+    p.changes(("keys", key_id))
+    p.tells_the_trail("key.edit", f"key {key_id}")
+    p.says("is changed.")
+    assert p.path == "/keys?size=25"
+
+
 CHOICES = ("hour", "midnight", "week", "")
 FORMATS = ("lines", "csv", "json", "env")
 
@@ -217,11 +271,30 @@ for _control, _entry in {
     "admin.enable_selected": Entry(enables_keys, ticks(switched_off)),
     "admin.link_selected": Entry(links_keys, ticks(in_default_alone, pool="2")),
     "admin.move_selected": Entry(moves_keys, ticks(in_default_alone, pool="2")),
+    "admin.unlink_selected": Entry(unlinks_keys, ticks_linked),
+    "admin.project_selected": Entry(
+        does_to_keys("key.project", "2 keys are of the project aside now."), ticks(in_use, project="aside")
+    ),
+    "admin.tier_selected": Entry(
+        does_to_keys("key.weight", "2 keys are in tier 3 now.", changes="memberships"),
+        ticks(in_default_alone, tier="3"),
+    ),
     "admin.delete_selected": Entry(asks_before_deleting, ticks(in_use)),
+    "admin.tag_selected": Entry(does_to_keys("key.tag", "2 keys are tagged"), ticks(in_use, tags="new, newer")),
+    "admin.untag_selected": Entry(does_to_keys("key.untag", "2 keys are not"), ticks_tagged),
+    "admin.clear_selected": Entry(does_to_keys("key.clear", "used again at once."), ticks(in_use)),
+    "admin.reset_selected": Entry(does_to_keys("key.reset", "count from 0 again."), ticks(in_use)),
+    "admin.weigh_selected": Entry(
+        does_to_keys("key.weight", "2 keys weigh 7 now.", changes="memberships"), ticks(in_default_alone, weight="7")
+    ),
     **{f"admin.disable_selected for={each}": Entry(disables_keys(each), ticks(in_use)) for each in CHOICES},
 }.items():
     ENTRIES |= on("admin.keys", f"POST {_control} in #selection", _entry)
 for _choice in CHOICES:
     ENTRIES |= on("admin.keys", f"POST admin.disable_key for={_choice}", Entry(disables_a_key(_choice)))
+ENTRIES |= on("admin.edit_key", "POST admin.change_key", Entry(edits_a_key, {"note": "another note"}))
 for _format in FORMATS:
+    ENTRIES |= on(
+        "admin.copy_selected", f"POST admin.copy_selected file={_format} in #download", Entry(downloads(_format))
+    )
     ENTRIES |= on("admin.copy_selected", f"POST admin.copy_selected format={_format}", Entry(copies(_format)))

@@ -112,6 +112,32 @@ def revokes_a_client(p: Pressed) -> None:
     assert p.path == "/clients"
 
 
+def finds_clients(p: Pressed) -> None:
+    p.changes_nothing()
+    assert p.path == "/clients?q=laptop"
+
+
+def another_name(form: Form, house: House) -> dict[str, str]:
+    return {"name": fresh("renamed"), "life": "year", "raw": "yes"}
+
+
+def changes_a_client(p: Pressed) -> None:
+    client = "client_keys", p.args["client_id"]
+    p.changes(client)
+    p.tells_the_trail("client.update", f"client {client[1]}")
+    assert p.after[client]["name"] == p.filled["name"]
+    assert p.after[client]["expires_at"] > time.time() + 364 * 86_400
+    assert p.path == "/clients"
+
+
+def rotates_a_client(p: Pressed) -> None:
+    client = "client_keys", p.args["client_id"]
+    assert client in p.changed
+    p.tells_the_trail("client.rotate", f"client {client[1]}")
+    token = "".join(node.text for node in p.page.all("code") if "data-copy-source" in node.attrs)
+    assert p.house.keypool.vault.digest(token) in p.house.keypool.catalogue.credentials
+
+
 def pastes(form: Form, house: House) -> dict[str, object]:
     """Text and a file at once: two keys nobody knows, one of unknown shape, one out of the bin, and a word."""
     new = "".join(f"AIza{fresh('SyPasted').replace(' ', ''):n<35}\n" for _ in range(2))
@@ -121,7 +147,7 @@ def pastes(form: Form, house: House) -> dict[str, object]:
 def shows_a_preview(p: Pressed) -> None:
     assert p.path == "/keys/import/" + p.the_one_in("meta").removeprefix("draft:")
     assert p.audit == []
-    p.says("1 In the bin, comes back", "1 Cannot be a key")
+    p.says("In the bin, comes back", "1 Cannot be a key")
 
 
 def takes_two_lines(form: Form, house: House) -> dict[str, object]:
@@ -133,6 +159,14 @@ def imports_what_is_ticked(p: Pressed) -> None:
     assert {place[0] for place in p.changed} == {"keys", "memberships", "meta"}
     p.tells_the_trail("key.import", f"pool {p.house.default_pool_id}")
     p.says("2 keys imported")
+
+
+def takes_an_import_back(p: Pressed) -> None:
+    keys = [place for place in p.changed if place[0] == "keys"]
+    assert len(keys) == 2
+    assert all(p.after[place]["deleted_at"] is not None for place in keys)
+    assert [action for action, _ in p.audit] == ["import.undo"]
+    p.says("Undone.")
 
 
 _numbers = itertools.count(700)
@@ -227,6 +261,21 @@ ENTRIES: Entries = {
         "POST admin.set_key_limits in #limits",
         Entry(limits_a_key, another_line, mistake={"limits": "fast"}),
     ),
+    **on(
+        "admin.clients, admin.create_client, admin.made_client",
+        "GET admin.clients",
+        Entry(finds_clients, {"q": "laptop"}),
+    ),
+    **on(
+        "admin.edit_client, admin.change_client",
+        "POST admin.change_client in #edit-client",
+        Entry(changes_a_client, another_name, mistake={"name": "for good"}),
+    ),
+    **on(
+        "admin.edit_client, admin.change_client",
+        "POST admin.rotate_client in #rotate",
+        Entry(rotates_a_client, {"overlap": "hour"}),
+    ),
     **on("admin.ask_revoke", "POST admin.revoke_client", Entry(revokes_a_client)),
     **on(
         "admin.import_keys, admin.draft_import",
@@ -234,4 +283,5 @@ ENTRIES: Entries = {
         Entry(shows_a_preview, pastes, mistake={"text": ""}),
     ),
     **on("admin.preview_import", "POST admin.confirm_import", Entry(imports_what_is_ticked, takes_two_lines)),
+    **on("admin.import_result", "POST admin.undo_import", Entry(takes_an_import_back)),
 }

@@ -29,6 +29,7 @@ KEPT = {
     "sessions": ("id",),
     "key_health": ("key_id", "model"),
     "meta": ("name",),
+    "providers": ("slug",),
 }
 """Tables a press may change, and what names a row of each."""
 

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 from tests.web.document import Document, Form, Node
 
 VERBS = ("get", "post", "put", "patch", "delete")
-LOOKS = ("look from:body", "newday from:body")
+LOOKS = ("look from:body", "newday from:body", "soon from:body")
 HANDLES = ("button", "input", "select", "textarea")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import BaseLoader, Environment
+from sqlalchemy import select
 
 from pool.adapters import queries
 from pool.adapters.passwords import Cost, Passwords
+from pool.adapters.tables import Import, Job
 from pool.core.keys import FOREVER
 from tests.house import GEMINI_KEYS, OPENAI_KEYS, PASSWORD, House, open_house
 from tests.upstream import gemini_error, refuse_key
@@ -24,7 +27,9 @@ UNKNOWN_KEY = "Zq8" * 12
 BINNED, SPENT, REFUSED, RESEARCH, ELSEWHERE, NAMED, OFF_FOR_GOOD, OFF_FOR_NOW, IDLE = GEMINI_KEYS
 PRO, FLASH = "gemini-2.5-pro", "gemini-2.5-flash"
 DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
+BODY = {"model": PRO, "messages": [{"role": "user", "content": "Hello"}]}
 UNDER_WAY = "a-paste-whose-keys-are-being-taken-in"
+TESTED = "a-paste-whose-keys-are-tested"
 PLAIN = 40
 """Keys without a story: more than a page shows."""
 
@@ -66,33 +71,82 @@ def furnish(house: House) -> None:
     inventory.bin_keys([binned])
     house.add_keys(*(f"AIzaSyPlain{n:04d}" + "p" * 24 for n in range(PLAIN)))
     _call(house, token)
-    _give_out(inventory, research)
+    _give_out(house, research)
+    inventory.create_provider("local", dialect="openai", base_url="https://models.test/v1", enabled=False)
+    house.add_keys("local-key-of-ours", provider="local")
     house.set(**CHANGED)
     keypool.database.write(queries.keep_draft, UNDER_WAY, b"", time.time())
     keypool.database.write(queries.begin_import, UNDER_WAY, time.time())
+    keypool.database.write(queries.keep_draft, TESTED, b"", time.time())
+    keypool.database.write(queries.begin_import, TESTED, time.time())
+    told = {"pool_id": 1, "pool_name": "default", "fates": {"added": 2}, "counts": {}, "rejected": 0, "rejects": [],
+            "import_id": None, "test_job": 1}  # fmt: skip
+    keypool.database.write(queries.end_import, TESTED, json.dumps(told), time.time())
+    _work(house)
     for _ in range(3):
         Visitor(house)
 
 
 def _call(house: House, token: str) -> None:
-    """Requests enough for two pages of them; on the way a key is spent for today and another turns out dead."""
+    """Requests enough for two pages of them; on the way a key is spent for today and another turns out dead.
+
+    One is a mistake of its client's, and one comes with a user key.
+    """
     house.upstream.for_key(SPENT, gemini_error(429, message="You exceeded your current quota.", quota_id=DAY))
     house.upstream.for_key(REFUSED, refuse_key)
-    body = {"model": PRO, "messages": [{"role": "user", "content": "Hello"}]}
     for _ in range(3):
-        house.post("/v1/chat/completions", body, headers={"Authorization": f"Bearer {token}"})
-    for _ in range(22):
+        house.post("/v1/chat/completions", BODY, headers={"Authorization": f"Bearer {token}"})
+    for _ in range(52):
         house.chat(FLASH)
+    house.upstream.script(gemini_error(400, message="There is no such field."))
+    house.chat(FLASH)
+    house.upstream.script(None)
     house.records()
 
 
-def _give_out(inventory: Any, research: int) -> None:
-    now = time.time()
-    inventory.create_client("for good", research)
+def _give_out(house: House, research: int) -> None:
+    inventory, now = house.keypool.inventory, time.time()
+    for n in range(50):
+        inventory.create_client(f"spare {n}", house.default_pool_id)
+    _, token = inventory.create_client("for good", house.default_pool_id)
+    house.post("/v1/chat/completions", BODY, headers={"Authorization": f"Bearer {token}"})
+    house.records()
     inventory.create_client("for a day", research, expires_at=now + 86_400)
     inventory.create_client("expired", research, expires_at=now - 60)
     revoked, _ = inventory.create_client("revoked", research)
     inventory.revoke_client(revoked)
+
+
+def _work(house: House) -> None:
+    """Jobs of every state, a bin and a list of imports of more than a page each."""
+    inventory, database, now = house.keypool.inventory, house.keypool.database, time.time()
+    inventory.bin_keys(house.add_keys(*(f"AIzaSyBin{n:04d}" + "b" * 26 for n in range(52))))
+    changed, _ = house.add_keys("AIzaSyLast0001" + "l" * 25, "AIzaSyLast0002" + "l" * 25)
+    inventory.edit_keys([changed], note="ours")
+    before = {"disabled": [[[None, None], [[changed, changed]]]]}
+    entry = database.write(queries.add_to_trail, at=now, who="admin", via="session", ip="", action="key.disable",
+                           object="job 1", before=before, after=None)  # fmt: skip
+    database.write(queries.add_to_trail, at=now, who="admin", via="session", ip="", action="pool.change",
+                   object=f"pool {house.default_pool_id}", before={"policy": None},
+                   after={"policy": "random"})  # fmt: skip
+
+    def begun(session: Any) -> None:
+        jobs: list[dict[str, Any]] = [{"state": "done"}] * 50
+        jobs += [{"state": state} for state in ("queued", "running", "running", "running")]
+        jobs += [{"state": "done", "undo": {"import": 1}, "kind": "import"}, {"state": "failed", "error": "KeyError"}]
+        jobs += [{"state": "done", "undo": {"audit": entry}, "rows": {"disabled": [changed]}}]
+        usual_import = {"at": now, "who": "admin", "origin": "paste", "pool_id": house.default_pool_id, "name": "",
+                        "counts": {"here": 1}}  # fmt: skip
+        session.add_all(Import(**usual_import, ended_at=now) for _ in range(50))
+        for each in jobs:
+            usual = {"kind": "keys.disable", "who": "admin", "via": "session", "total": 9, "done": 4, "created_at": now}
+            job = Job(**{**usual, "beat_at": now + 9_999, "fates": {"disabled": 4}, **each})
+            session.add(job)
+        session.flush()
+        running = session.scalars(select(Job).where(Job.state == "running")).first()
+        session.add(Import(**usual_import, job_id=running and running.id))
+
+    database.write(begun)
 
 
 class Marked(BaseLoader):
