@@ -1,5 +1,5 @@
 # Everything here makes .venv first. Give arguments to pytest as PYTEST_ARGS, another interpreter as PYTHON.
-.PHONY: help run demo test test-all clients lint lock bench conformance static
+.PHONY: help run demo test test-all clients lint lock bench conformance faults static
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -31,6 +31,7 @@ help:
 	@echo "make test       the test suite; make test-all adds the slow ones"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      performance figures as one table"
+	@echo "make faults     break everything around a running Keypool, and print what clients saw of it"
 	@echo "make conformance  the codecs on recorded traffic, CORPUS=folder (default tests/wire)"
 	@echo "make clients    install the clients that test-all tries; it calls this itself"
 	@echo "make lock       write requirements*.txt and the clients' package-lock.json anew"
@@ -58,6 +59,9 @@ bench: $(RUNTIME)
 
 conformance: $(RUNTIME)
 	@.venv/bin/python -m conformance "$(CORPUS)"
+
+faults: $(DEVELOPMENT) static
+	@.venv/bin/python -m faults
 
 lock: $(DEVELOPMENT)
 	$(COMPILE) requirements.in -o requirements.txt

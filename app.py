@@ -8,7 +8,7 @@ import random
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,17 @@ import gevent.pool
 from flask import Flask
 from flask_migrate import Migrate
 
+from pool import cli, cli_backup
 from pool import settings as settings_module
 from pool.adapters import queries
+from pool.adapters.backup import Backups
 from pool.adapters.database import Database
+from pool.adapters.eyes import DatabaseEyes
 from pool.adapters.fetching import Fetcher
 from pool.adapters.inventory import Inventory
+from pool.adapters.jobs import JobRows
 from pool.adapters.memory import MemoryState
+from pool.adapters.moving import Moving
 from pool.adapters.objects import forget_objects, objects
 from pool.adapters.passwords import Passwords, weak
 from pool.adapters.preferences import Preferences
@@ -31,19 +36,24 @@ from pool.adapters.prices import Prices
 from pool.adapters.recorder import Recorder
 from pool.adapters.redis import RedisState
 from pool.adapters.restoring import counts
-from pool.adapters.schema import NewerDatabase, upgrade
+from pool.adapters.schema import NewerDatabase, first_come, upgrade
 from pool.adapters.spool import Spool
 from pool.adapters.tables import db
 from pool.adapters.upstream import Upstream
 from pool.adapters.vault import Vault, WrongKey, open_vault
+from pool.adapters.webhook import Webhook
 from pool.admission import Admission
 from pool.affinity import FOREVER, MOST_OBJECTS, Affinity, Made
+from pool.alerting import EVERY_S as ALERTS_S
+from pool.alerting import Alerting
 from pool.checking import AT_ONCE, Checker
 from pool.chores import Chore, Chores
 from pool.core.catalogue import Catalogue
 from pool.core.judge import Judge
 from pool.core.state import PoolState
 from pool.environment import BadStart, Environment, read_environment
+from pool.importing_keys import Importer
+from pool.jobs import Jobs
 from pool.models import ModelList
 from pool.recovery import EVERY_S, Due, Recovery
 from pool.relay import Relay
@@ -52,6 +62,7 @@ from pool.version import VERSION
 from pool.web import mount
 from pool.web.access import Access
 from pool.web.forwarded import Forwarded
+from pool.web.here import aside
 from pool.web.proxy.entry import Proxy
 
 ROOT = Path(__file__).parent
@@ -84,6 +95,10 @@ class Keypool:
     spool: Spool
     recorder: Recorder
     recovery: Recovery
+    jobs: Jobs
+    importer: Importer
+    moving: Moving
+    backups: Backups
     chores: Chores
     began_at: float
 
@@ -96,6 +111,7 @@ class Keypool:
 
     def stop(self) -> None:
         """Write down what is left and let go of everything."""
+        self.jobs.stop()
         self.chores.stop()
         if isinstance(self.state, RedisState):
             self.state.close()
@@ -126,12 +142,21 @@ def create_app(config: Mapping[str, Any] | None = None, environment: Mapping[str
         upgrade(app)
     except NewerDatabase as error:
         raise BadStart(str(error)) from None
-    keypool = _assemble(boot)
+    with first_come(boot.database_url):
+        keypool = _assemble(boot)
+        _settle_password(keypool)
     app.extensions["keypool"] = keypool
-    _settle_password(keypool)
     mount(app)
     served = Forwarded(boot.forwarded_allow_ips).around(keypool.proxy.first(app.wsgi_app))
     app.wsgi_app = served  # type: ignore[method-assign]
+    return app
+
+
+def commands() -> Flask:
+    """What `flask …` is given: its commands, which make the app itself only where no server runs."""
+    app = Flask("pool", root_path=str(ROOT))
+    cli.mount(app, create_app, ROOT)
+    cli_backup.mount(app)
     return app
 
 
@@ -194,11 +219,16 @@ def _assemble(boot: Environment) -> Keypool:
     models = ModelList(relay, catalogue, settings, time.time, gevent.spawn)
     relay.lists_model = models.lists
     fetcher = Fetcher()
-    relay.fetch = fetcher.fetch
+    relay.fetch = fetcher
     inventory.on_change(models.forget)
     preferences.on_change(_tell(boot))
     admission = Admission(state, settings, prices.of, time.time)
     access = Access(catalogue, settings, vault.digest, time.time)
+    jobs = Jobs(JobRows(database), time.time)
+    moving = Moving(database, vault, inventory, preferences, settings_module.check)
+
+    def known(prints: Sequence[bytes], pool_id: int) -> list[queries.KnownKey]:
+        return database.read(queries.known_keys, prints, pool_id)
 
     def catch_up() -> None:
         preferences.catch_up()
@@ -224,13 +254,26 @@ def _assemble(boot: Environment) -> Keypool:
         spool=spool,
         recorder=recorder,
         recovery=recovery,
+        jobs=jobs,
+        importer=Importer(catalogue, vault.fingerprint, known, inventory.begin_import, aside),
+        moving=moving,
+        backups=_backups(database, vault, moving, recorder, lambda: _load(keypool)),
         chores=_chores(
-            database, spool, recorder, recovery, affinity, state, settings, catch_up if boot.redis_url else None
+            database, spool, recorder, recovery, affinity, jobs, state, settings, inventory.empty_bin,
+            catch_up if boot.redis_url else None, _alerting(boot.alert_url, database, catalogue, settings),
         ),
         began_at=time.time(),
     )
     _load(keypool)
     return keypool
+
+
+def _backups(
+    database: Database, vault: Vault, moving: Moving, recorder: Recorder, settle: Callable[[], object]
+) -> Backups:
+    return Backups(
+        database, vault, moving, version=VERSION, drain=recorder.drain, settle=settle, aside=aside
+    )  # fmt: skip
 
 
 def _load(keypool: Keypool) -> None:
@@ -270,17 +313,37 @@ def _recovery(database: Database, catalogue: Catalogue, checker: Checker, judge:
     return Recovery(checker, find, time.time, calm)
 
 
+def _alerting(
+    url: str | None, database: Database, catalogue: Catalogue, settings: Callable[[], Settings]
+) -> Alerting | None:
+    """None where nobody is to be told."""
+    if url is None:
+        return None
+    return Alerting(
+        DatabaseEyes(database, catalogue, lambda: settings().quota_reset, time.time),
+        Webhook(url).tell,
+        settings,
+        told=lambda: database.read(queries.meta, "alerts"),
+        keep=lambda text: database.write(queries.set_meta, "alerts", text),
+        clock=time.time,
+    )
+
+
 def _chores(
     database: Database,
     spool: Spool,
     recorder: Recorder,
     recovery: Recovery,
     affinity: Affinity,
+    jobs: Jobs,
     state: PoolState,
     settings: Callable[[], Settings],
+    empty_bin: Callable[[], None],
     catch_up: Callable[[], object] | None,
+    alerting: Alerting | None,
 ) -> Chores:
     def keep() -> None:
+        spool.catch_up()
         gevent.get_hub().threadpool.apply(spool.sync)
 
     def forget() -> None:
@@ -295,6 +358,8 @@ def _chores(
 
     holder = secrets.token_hex(8)
     beside = [Chore("what other workers changed", CATCH_UP_S, catch_up)] if catch_up else []
+    if alerting is not None:
+        beside.append(Chore("tell the webhook", ALERTS_S, alerting.look, alone=True))
     return Chores(
         [
             *beside,
@@ -305,6 +370,8 @@ def _chores(
             Chore("drop upstream objects that are over", 60.0, affinity.prune),
             Chore("forget upstream objects that are over", 3600.0, forget_made, alone=True),
             Chore("forget answers and drafts", 60.0, forget_secrets, alone=True),
+            Chore("empty the bin of what lay there for seven days", 3600.0, empty_bin, alone=True),
+            Chore("find lost jobs, forget old ones", 10.0, jobs.tidy),
             Chore("look again at keys that were given up", EVERY_S, recovery.look, alone=True),
             Chore("planner statistics", 3600.0, database.optimize, alone=True),
         ],

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parent
 sys.path.insert(0, str(ROOT))
 load_dotenv(ROOT / ".env")
 
-from pool.adapters.database import AlreadyRunning, acquire_instance_lock
+from pool.adapters.database import AlreadyRunning, acquire_instance_lock, server_locks
+from pool.admin_socket import can_be_bound, socket_path
 from pool.environment import BadStart, read_environment
 
 try:
@@ -24,11 +25,15 @@ try:
 except BadStart as error:
     sys.exit(str(error))
 
-bind = (
+address = (
     f"{environment.host}:{environment.port}"
     if ":" not in environment.host
     else f"[{environment.host}]:{environment.port}"
 )
+bind = [address]
+if can_be_bound(environment.instance):
+    bind.append(f"unix:{socket_path(environment.instance)}")  # where `flask keys …` comes in
+umask = 0o177  # of that socket: its owner alone may open it
 workers = environment.workers
 worker_class = "pool.web.worker.Worker"
 worker_connections = 8000  # above any stream count one worker carries; heads and idle connections have deadlines
@@ -55,22 +60,22 @@ proc_name = "keypool"
 
 def on_starting(server):
     """One server an instance folder and an SQLite file; the master holds it, so a reload does not wait for itself."""
-    locks = [environment.instance / "lock"]
-    if environment.database_url.startswith("sqlite:///"):
-        locks.append(Path(environment.database_url.removeprefix("sqlite:///") + ".lock"))
     try:
-        server.keypool_locks = [acquire_instance_lock(lock) for lock in locks]
+        server.keypool_locks = [
+            acquire_instance_lock(lock) for lock in server_locks(environment.instance, environment.database_url)
+        ]
     except AlreadyRunning as error:
         sys.exit(str(error))
 
 
 def when_ready(server):
-    server.log.info("Keypool is at http://%s", bind)
+    server.log.info("Keypool is at http://%s", address)
 
 
 def post_worker_init(worker):
     keypool = worker.wsgi.extensions["keypool"]
     worker.cfg.set("graceful_timeout", keypool.preferences.current.graceful_timeout_s)
+    worker.drain_delay_s = environment.drain_delay_s
     gc.collect()
     gc.freeze()  # what the start made stays: the collector need not look at it again and again
     keypool.start()

@@ -26,7 +26,7 @@ from pool.core.dialects import error_fields
 from pool.core.masking import redact
 from pool.core.outcomes import Outcome, classify
 from pool.core.quota import next_reset
-from pool.core.records import AttemptRecord, RequestRecord, bench_line, dead_line
+from pool.core.records import AttemptRecord, RequestRecord, bench_line, dead_line, limit_line
 from tests.upstream import Send
 
 DAYS = 7
@@ -109,6 +109,8 @@ class Past:
         """How each troubled key was found out, and what is known of it since."""
         for each in self._troubles:
             yield self._story_of(each).line()
+            for quota in each.outcome.limits:
+                yield limit_line(each.key_id, "", each.model, quota, each.at)
             if each.outcome.dead:
                 yield dead_line(each.key_id, each.text, each.at)
             else:

@@ -1,4 +1,4 @@
-"""Runs the test suite in parts, as many at once as there are processors; the longest parts first.
+"""Runs the test suite in parts, one more at once than there are processors; the longest parts first.
 
 Arguments go to pytest. Where they name tests, those are run and nothing is split.
 """
@@ -11,8 +11,29 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("tests/web", "tests/adapters", "tests/clients", "tests/browser", "tests/core")
-REST = ("tests", *(f"--ignore={folder}" for folder in FOLDERS))
+SERVERS = tuple(
+    f"tests/test_{name}.py"
+    for name in ("faults", "server", "server_uploads", "slow_readers", "demo", "cli", "cli_backup", "import_cut_short")
+)
+"""Those that start whole programs, and mostly wait for them."""
+
+REST = ("tests/web", "tests/adapters", "tests/clients", "tests/browser", "tests/core", *SERVERS)
+PARTS = (
+    ("tests/web", "--ignore=tests/web/api", "--ignore=tests/web/scriptless"),
+    SERVERS,
+    ("tests/browser",),
+    ("tests/adapters",),
+    ("tests/web/api",),
+    ("tests", *(f"--ignore={path}" for path in REST)),
+    ("tests/clients",),
+    ("tests/core",),
+    ("tests/web/scriptless",),
+)
+"""Arguments of pytest that together name every test once, the longest part first."""
+
+BESIDE = 1
+"""Parts that run beside as many as there are processors: much of a test's time is waiting."""
+
 NO_TESTS = 5
 """What pytest ends with where nothing of a part is asked for."""
 
@@ -21,9 +42,8 @@ def main(arguments):
     # PYTEST_ARGS may name a folder, a file, or one test of it.
     if any((ROOT / argument.partition("::")[0]).exists() for argument in arguments if not argument.startswith("-")):
         return pytest(arguments).returncode
-    parts = [REST, *((folder,) for folder in FOLDERS)]
-    with ThreadPoolExecutor(os.cpu_count() or 1) as runners:
-        return max(runners.map(lambda part: run(part, arguments), parts))
+    with ThreadPoolExecutor((os.cpu_count() or 1) + BESIDE) as runners:
+        return max(runners.map(lambda part: run(part, arguments), PARTS))
 
 
 def run(part, arguments):
@@ -31,8 +51,7 @@ def run(part, arguments):
     began = time.monotonic()
     done = pytest([*part, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     took_s = time.monotonic() - began
-    name = part[0] if len(part) == 1 else "everything else"
-    sys.stdout.write(f"== {name}: {took_s:.0f} s\n{done.stdout}")
+    sys.stdout.write(f"== {part[0]} …: {took_s:.0f} s\n{done.stdout}")
     sys.stdout.flush()
     return 0 if done.returncode == NO_TESTS else done.returncode
 
