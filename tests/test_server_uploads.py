@@ -68,6 +68,7 @@ def test_who_made_what_survives_a_kill(server: Server, upstream: ScriptedUpstrea
     assert server.rows("SELECT count(*) FROM affinity WHERE name LIKE 'files/%'") == [(1,)]
 
 
+@pytest.mark.alone
 def test_large_uploads_stay_out_of_memory_and_hold_up_nobody(server: Server, upstream: ScriptedUpstream) -> None:
     refused = gemini_error(400, reason="API_KEY_INVALID")
     for key in GEMINI_KEYS[:2]:

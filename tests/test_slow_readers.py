@@ -63,6 +63,7 @@ def read_slowly(sock: socket.socket, taken: list[int]) -> None:
         gevent.sleep(1)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["gpt-4o", "gemini-2.5-flash"])
 def test_a_slow_reader_of_a_huge_stream_costs_little_and_holds_nobody_up(server: Server, model: str) -> None:

@@ -1,8 +1,10 @@
 """Runs the test suite in parts, one more at once than there are processors; the longest parts first.
 
-Arguments go to pytest. Where they name tests, those are run and nothing is split.
+Tests that hold a figure in seconds come after, with nothing beside them. Arguments go to pytest. Where they name tests,
+those are run and nothing is split.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -31,6 +33,8 @@ PARTS = (
 )
 """Arguments of pytest that together name every test once, the longest part first."""
 
+ALONE = ("tests", "--ignore=tests/browser", "--ignore=tests/clients", "--ignore=tests/web/scriptless")
+
 BESIDE = 1
 """Parts that run beside as many as there are processors: much of a test's time is waiting."""
 
@@ -42,16 +46,21 @@ def main(arguments):
     # PYTEST_ARGS may name a folder, a file, or one test of it.
     if any((ROOT / argument.partition("::")[0]).exists() for argument in arguments if not argument.startswith("-")):
         return pytest(arguments).returncode
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    reader.add_argument("-m", default="")
+    marks, arguments = reader.parse_known_args(arguments)
+    wanted = f"({marks.m}) and " if marks.m else ""
     with ThreadPoolExecutor((os.cpu_count() or 1) + BESIDE) as runners:
-        return max(runners.map(lambda part: run(part, arguments), PARTS))
+        worst = max(runners.map(lambda part: run(part, ["-m", f"{wanted}not alone", *arguments]), PARTS))
+    return max(worst, run(ALONE, ["-m", f"{wanted}alone", *arguments], "those that run alone"))
 
 
-def run(part, arguments):
+def run(part, arguments, name=""):
     """One part; its output comes in one piece when it is over."""
     began = time.monotonic()
     done = pytest([*part, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     took_s = time.monotonic() - began
-    sys.stdout.write(f"== {part[0]} …: {took_s:.0f} s\n{done.stdout}")
+    sys.stdout.write(f"== {name or f'{part[0]} …'}: {took_s:.0f} s\n{done.stdout}")
     sys.stdout.flush()
     return 0 if done.returncode == NO_TESTS else done.returncode
 

@@ -74,6 +74,7 @@ class Storm:
         self._held: dict[int, Failure] = {}
         self._doubt_until = 0.0
         self._next_probe = 0.0
+        self._probing = False
         self.past: deque[Past] = deque(maxlen=5)
 
     @property
@@ -124,7 +125,7 @@ class Storm:
         """May a new request be sent to this upstream? In a storm one at a time, as a probe."""
         passes = self.would_pass(now)
         if passes and self.open:
-            self._next_probe = now + PROBE_S
+            self._next_probe, self._probing = now + PROBE_S, True
         return passes
 
     def would_pass(self, now: float) -> bool:
@@ -132,8 +133,9 @@ class Storm:
         return not self.open or now >= self._next_probe
 
     def gave_up(self, now: float) -> None:
-        """A probe ended without telling anything: the next one may go at once."""
-        self._next_probe = min(self._next_probe, now)
+        """A request ended. Where it was a probe that told nothing, the next one may go at once."""
+        if self._probing:
+            self._next_probe, self._probing = min(self._next_probe, now), False
 
     @property
     def open(self) -> bool:
@@ -141,7 +143,7 @@ class Storm:
         return bool(self.kind) and not self.doubted
 
     def _failed_again(self, failure: Failure) -> Ruling:
-        self._next_probe = min(self._next_probe, failure.at + PROBE_EVERY_S)
+        self._next_probe, self._probing = min(self._next_probe, failure.at + PROBE_EVERY_S), False
         confirmed = self.doubted and failure.outcome.storm == self.kind and failure.key_id in self._held
         if confirmed:
             del self._held[failure.key_id]
@@ -156,7 +158,7 @@ class Storm:
 
     def _begin(self, kind: str, now: float) -> None:
         self.kind, self.since, self.doubted = kind, now, False
-        self._next_probe = now + PROBE_EVERY_S
+        self._next_probe, self._probing = now + PROBE_EVERY_S, False
 
     def _end(self, now: float, spared: bool = True) -> None:
         if spared:

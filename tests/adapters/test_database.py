@@ -179,6 +179,7 @@ def gap_while_locked_s(database, file, name):
     return heart.gap_s
 
 
+@pytest.mark.alone
 def test_two_reads_and_a_write_run_at_the_same_time(database):
     started_at = time.perf_counter()
     work = [gevent.spawn(database.read, native_sleep, 0.2) for _ in range(2)]
@@ -187,6 +188,7 @@ def test_two_reads_and_a_write_run_at_the_same_time(database):
     assert time.perf_counter() - started_at < 0.38
 
 
+@pytest.mark.alone
 def test_a_stuck_database_leaves_the_hubs_own_threads_free(database):
     stuck = [gevent.spawn(database.read, native_sleep, 0.3) for _ in range(20)]
     gevent.sleep(0.01)
@@ -311,6 +313,7 @@ def test_a_killed_server_leaves_no_lock_behind(tmp_path):
     acquire_instance_lock(tmp_path / "lock").release()
 
 
+@pytest.mark.alone
 def test_postgresql_never_blocks_the_hub(postgres_url):
     database = Database(postgres_url)
     started_at = time.perf_counter()

@@ -156,6 +156,7 @@ def test_a_redirect_to_a_private_network_is_not_followed(server):
 # -- several for one request ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_addresses_of_one_request_are_fetched_side_by_side(server, near):
     server.script(stall(0.2, answer(200, PNG, {"Content-Type": "image/png"})))
     began = time.monotonic()

@@ -541,12 +541,14 @@ def import_many(inventory, count):
     return took_s, heartbeat
 
 
+@pytest.mark.alone
 def test_ten_thousand_keys_are_imported_in_two_seconds_and_requests_go_on(inventory):
     took_s, heartbeat = import_many(inventory, 10_000)
     assert took_s < 2
     assert heartbeat.requests_go_on()
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_hundred_thousand_keys_are_imported_in_twenty_seconds_and_requests_go_on(inventory):
     took_s, heartbeat = import_many(inventory, 100_000)
@@ -554,6 +556,7 @@ def test_a_hundred_thousand_keys_are_imported_in_twenty_seconds_and_requests_go_
     assert heartbeat.requests_go_on()
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_pool_of_a_hundred_thousand_keys_is_deleted_in_twenty_seconds(inventory):
     pool_id, _ = inventory.create_pool("second")

@@ -74,6 +74,7 @@ def test_what_was_taken_alone_is_added_when_redis_is_back(suffering, redis_serve
     assert [held(second, counter) for counter in ("k1/cap", "k1/rpm", "k1/now")] == [14, 8, 4]
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_silent_redis_costs_one_wait_and_holds_nobody_else_up(suffering, redis_server):
     state = suffering(patience=Patience(retry_s=0.5))
@@ -197,6 +198,7 @@ def test_something_that_is_no_redis_is_as_good_as_away(says):
         server.kill()
 
 
+@pytest.mark.alone
 def test_an_idle_worker_notices_at_once_that_redis_has_gone(suffering, redis_server):
     state = suffering(patience=replace(QUICK, beat_s=60.0, lease_s=60.0))
     gevent.sleep(0.1)

@@ -232,6 +232,7 @@ def test_a_thousand_callers_share_a_connection(workers, redis_url):
     assert (held(state, "p1/rpm"), state.degraded) == (1_000, False)
 
 
+@pytest.mark.alone
 def test_a_word_reaches_other_workers_within_a_second_and_its_own_at_once_and_once(workers):
     teller, other = workers(), workers()
     own, heard = [], []
@@ -246,6 +247,7 @@ def test_a_word_reaches_other_workers_within_a_second_and_its_own_at_once_and_on
     assert own == words
 
 
+@pytest.mark.alone
 def test_words_told_before_a_worker_began_are_heard_as_far_as_they_hold(workers):
     soon = time.time() + 60
     teller = workers()
@@ -264,6 +266,7 @@ def test_words_told_before_a_worker_began_are_heard_as_far_as_they_hold(workers)
     assert heard == [Word(1, "quota_day", soon, "other"), Word(1, "", 0.0, "m"), Word(3, "", 0.0, None)]
 
 
+@pytest.mark.alone
 def test_of_objects_a_worker_that_began_hears_the_last_word(workers):
     soon = time.time() + 60
     teller = workers()

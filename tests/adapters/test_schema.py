@@ -46,6 +46,7 @@ def marks(session):
     return {(name, "AUTOINCREMENT" in sql, "WITHOUT ROWID" in sql, sql.partition(" WHERE ")[2]) for name, sql in rows}
 
 
+@pytest.mark.alone
 def test_upgrading_again_changes_nothing_and_is_fast(sqlite_url):
     upgrade(app_on(sqlite_url))
     started_at = time.perf_counter()

@@ -194,6 +194,7 @@ def test_the_lists_of_keys_read_an_index(database, statement, index):
     assert index in database.read(plan, statement)
 
 
+@pytest.mark.alone
 def test_a_late_page_of_a_long_request_log_is_as_quick_as_the_first(database):
     rows = [request_row(n, outcome="broken" if n % 1000 == 0 else "ok") for n in range(30_000)]
     database.write(lambda s: s.execute(insert(Request), rows) and None)

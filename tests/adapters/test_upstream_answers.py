@@ -101,6 +101,7 @@ def test_early_hints_do_not_end_the_wait():
         assert exchange.status == 200
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("chunked", [True, False])
 @pytest.mark.parametrize("gzip", [True, False])
 def test_each_event_is_handed_on_as_it_arrives(chunked, gzip):
@@ -126,6 +127,7 @@ def test_patience_ends_without_ending_the_exchange():
         assert exchange.read1(1.0) == b""
 
 
+@pytest.mark.alone
 def test_silence_before_the_head_times_out_and_closes():
     with both(stall()) as (server, engine):
         exchange = engine.start(target(server, timeouts=Timeouts(1, 0.05, 1)))
@@ -138,6 +140,7 @@ def test_silence_before_the_head_times_out_and_closes():
         assert engine.open_connections() == 0
 
 
+@pytest.mark.alone
 def test_a_trickling_head_does_not_move_the_deadline():
     drops = raw(*[b"HTTP/1.1 103 E\r\n\r\n"] * 3)
     slow = stall_after(early_hints_then(stall_after(drops, 0.05, size_bytes=20), delay_s=0.05), 5, size_bytes=90)

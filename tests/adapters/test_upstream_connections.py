@@ -45,6 +45,7 @@ def test_a_connection_is_reused_once_its_answer_was_read():
         assert (engine.open_connections(), engine.idle_connections()) == (1, 1)
 
 
+@pytest.mark.alone
 def test_an_answer_not_read_to_its_end_takes_its_connection_along():
     with both(stall_after(sse(["a", "b"]), events=1)) as (server, engine):
         exchange = engine.start(target(server))
@@ -84,6 +85,7 @@ def test_a_closed_exchange_cannot_be_read():
             exchange.read1()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("action", [stall(), stall_after(sse(["a"]), events=1)], ids=["head", "body"])
 def test_closing_wakes_the_reader_and_the_server_hears_of_it_within_milliseconds(action):
     with both(action) as (server, engine):
@@ -299,6 +301,7 @@ def test_the_next_address_is_tried():
         assert server.requests[0].headers["host"] == f"upstream.test:{server.port}"
 
 
+@pytest.mark.alone
 def test_an_address_that_swallows_packets_costs_its_share_once():
     with _full_listener() as full, both(then_close(OK)) as (server, _engine):
 
@@ -315,6 +318,7 @@ def test_an_address_that_swallows_packets_costs_its_share_once():
         assert times[2] - times[1] < 0.09
 
 
+@pytest.mark.alone
 def test_connecting_has_one_deadline_over_all_addresses_and_each_gets_a_share():
     with _full_listener() as port:
         resolver = Resolver(getaddrinfo=_resolving_to(*["127.0.0.1"] * 4))
@@ -360,6 +364,7 @@ def test_an_unknown_name_cannot_be_connected_to():
             engine.start(target("http://upstream.test/"))
 
 
+@pytest.mark.alone
 def test_a_hanging_name_server_holds_up_neither_the_hub_nor_other_names():
     pause = get_original("time", "sleep")
     hung = [True]

@@ -123,6 +123,7 @@ def test_silence_times_out(proxy):
         assert caught.value.phase == "idle"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("action", [stall(), stall_after(sse(["a"]), events=1)], ids=["head", "body"])
 def test_closing_wakes_the_reader_and_reaches_the_server(proxy, action):
     with both(action) as (server, engine):

@@ -145,6 +145,7 @@ def test_plain_http_on_the_tls_port_is_refused(authority):
     assert engine.open_connections() == 0
 
 
+@pytest.mark.alone
 def test_a_handshake_that_hangs_is_within_the_connect_deadline():
     engine = Upstream()
     listener = StreamServer(("127.0.0.1", 0), lambda _sock, _address: gevent.sleep(60))
@@ -170,6 +171,7 @@ def test_large_bodies_pass_both_ways(secure):
     assert len(server.connections) == 1
 
 
+@pytest.mark.alone
 def test_events_arrive_as_they_are_sent(secure):
     server, engine = secure
     server.script(stall_after(sse(["a", "b"]), 0.2, events=1))
@@ -188,6 +190,7 @@ def test_early_hints_are_skipped(secure):
     assert len(server.connections) == 1
 
 
+@pytest.mark.alone
 def test_closing_is_seen_within_milliseconds(secure):
     server, engine = secure
     server.script(stall())

@@ -198,6 +198,7 @@ def test_the_stored_fingerprint_key_is_sealed(database, tmp_path):
     assert encryption_ring("some words")[0].decrypt(stored.encode()) == vault._fingerprint_key
 
 
+@pytest.mark.alone
 def test_twenty_thousand_fingerprints_take_no_time_worth_a_thread():
     vault = vault_of("some passphrase")
     many = [secrets.token_hex(20) for _ in range(20_000)]

@@ -239,6 +239,7 @@ def test_no_mixture_breaks_it(pieces):
     assert set(secrets("".join(pieces))) is not None
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("form", ["{key}", "a{n}@example.com:{key}", "{key}\ta{n}@example.com\tnote {n}"])
 def test_a_hundred_thousand_lines_take_less_than_two_seconds(form):
     text = "\n".join(form.format(n=n, key=f"AIzaSy{n:08d}" + "k" * 25) for n in range(100_000))

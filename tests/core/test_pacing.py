@@ -185,6 +185,7 @@ def test_what_pacing_took_beyond_its_pauses_counts_too():
     assert texts(taken) == ["x", "x" * 999]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("events", [b"x" * 3_000_000, b'{"a":"' + b"A" * 3_000_000 + b'"}', b"\n" * 1_000_000])
 def test_what_holds_no_event_is_passed_over_in_no_time(events):
     began = time.monotonic()

@@ -47,6 +47,7 @@ def crowd():
     return rotation
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("policy", POLICIES)
 def test_choosing_is_quick_from_the_first_time_on(crowd, policy):
     assert took_s(lambda: crowd.choose(policy, "m", NOW), 1)[0] < 0.01
@@ -65,6 +66,7 @@ def test_a_preview_is_as_quick_as_a_choice(crowd, policy):
     assert p99_s(lambda: crowd.preview(policy, "m", NOW)) < 50e-6
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_thousand_keys_without_room_cost_one_request_little(crowd, policy):
     def request():
@@ -77,6 +79,7 @@ def test_a_thousand_keys_without_room_cost_one_request_little(crowd, policy):
     assert took_s(request, 8)[0] < 0.04
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("policy", POLICIES)
 def test_tried_keys_that_stay_in_front_do_not_add_up(policy):
     """The heavy keys are due again and again while the request is not to have them."""
@@ -93,6 +96,7 @@ def test_tried_keys_that_stay_in_front_do_not_add_up(policy):
     assert took_s(request, 2)[0] < 0.2
 
 
+@pytest.mark.alone
 def test_counts_and_the_next_recovery_cost_little_when_all_keys_rest():
     rotation = rotation_of(KEYS)
     for key_id in range(KEYS):

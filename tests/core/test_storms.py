@@ -112,6 +112,16 @@ def test_one_probe_at_a_time_goes_through():
     assert storm.may_pass(NOW + 6.1)
 
 
+def test_a_probe_that_failed_is_followed_by_the_next_one_a_second_later():
+    storm = Storm()
+    fails(storm, range(1, 11))
+    assert storm.may_pass(NOW + 1)
+    storm.failed(Failure(1, "m", SUSPECTED, NOW + 1.1), 50, True)
+    storm.gave_up(NOW + 1.2)
+    assert not storm.may_pass(NOW + 2)
+    assert storm.may_pass(NOW + 2.1)
+
+
 def test_a_lost_probe_does_not_close_the_door_for_good():
     storm = Storm()
     fails(storm, range(1, 11))

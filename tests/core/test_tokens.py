@@ -200,6 +200,7 @@ def fastest_s(call: Call) -> float:
     return best
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "payload",
     [

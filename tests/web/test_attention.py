@@ -170,6 +170,7 @@ def test_a_hostile_name_of_a_pool_is_a_name(house):
     assert "<script>alert" not in Visitor(house).get("/dashboard").text
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("keys", [2, 2_000])
 def test_it_costs_two_queries_and_no_look_at_the_keys(house, keys):
     house.add_keys(*(f"AIzaSyMany{n:06d}" + "m" * 23 for n in range(keys)))

@@ -176,6 +176,7 @@ def test_hostile_words_beside_a_key_are_words(house):
     assert "<script>alert" not in visitor.get("/keys").text
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(60)
 def test_a_long_import_leaves_the_hub_alone(house):
     """20,000 lines: other greenlets get their turn while they are parsed, sealed, looked up and taken in.

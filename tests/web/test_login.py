@@ -150,6 +150,7 @@ def test_thirty_attempts_a_minute_from_everywhere(house):
     assert visitor.post("/login", password=PASSWORD).status_code == 429
 
 
+@pytest.mark.alone
 def test_refused_attempts_take_no_time_of_the_hasher(house):
     for _ in range(30):
         take(house.keypool.state, "login", 30, 60, time.time())

@@ -214,10 +214,17 @@ def reset_gemini_stats(pool_id: str) -> Response:
     answers={200: ModelsAnswer},
 )  # fmt: skip
 def gemini_pool_models(pool_id: str) -> Response:
-    """Asked of the providers, and kept for a while; models that the pool does not allow are listed as well."""
+    """Asked of the providers, and kept for a while; models that the pool does not allow are listed as well.
+
+    Where no upstream tells, it is 409.
+    """
     pool: Pool = keypool().catalogue.pools[_pool(pool_id).id]
     everything = replace(pool, allowed_models=())
-    models = keypool().models.of(Caller(everything, None, caller_ip()))
+    try:
+        models = keypool().models.of(Caller(everything, None, caller_ip()))
+    except Fault as fault:
+        # What fails is the pool or its upstream, as the answer says; this API is well.
+        raise Fault(409, "models_unknown", f"No upstream lists its models now: {fault.message}") from None
     told = [{"id": each.id, "provider": each.provider, "allowed": pool.allows(each.id)} for each in models]
     return answer({"success": True, "models": told, "total": len(told)})
 

@@ -74,6 +74,7 @@ def test_a_batch_of_nothing_is_400_in_its_predecessors_words(call):
     call("POST", "/admin/keys/batch", {"api_keys": [GEMINI_KEYS[0]], "pool": "gone"}, 404)
 
 
+@pytest.mark.alone
 def test_a_batch_of_ten_thousand_takes_two_seconds_of_a_processor_and_lets_others_go_on(house, call):
     rows = [{"api_key": secret(n), "gmail_email": f"user{n}@gmail.com"} for n in range(10_000)]
     beats = 0

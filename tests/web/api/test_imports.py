@@ -224,6 +224,7 @@ def held(house, monkeypatch):
     return took
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(90)
 def test_ten_thousand_keys_take_two_seconds_and_nobody_waits_for_the_writer(house, call, monkeypatch):
     body = orjson.dumps({"text": many(10_000)})
@@ -239,6 +240,7 @@ def test_ten_thousand_keys_take_two_seconds_and_nobody_waits_for_the_writer(hous
     assert time.process_time() - again < 1.5
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_hundred_thousand_keys_take_twenty_seconds(house, call, monkeypatch):

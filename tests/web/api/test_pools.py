@@ -99,6 +99,7 @@ def test_a_deleted_pools_keys_stay_and_the_default_pool_cannot_be_deleted(house,
     assert len(trail(house, "pool.delete")) == 1
 
 
+@pytest.mark.alone
 def test_deleting_a_pool_of_many_keys_holds_up_nobody_for_long(house, call):
     made = call("POST", POOLS, {"name": "research"}, 201)
     house.add_keys(*(f"AIzaSyMany{n:05d}" + "m" * 24 for n in range(1_200)), pool_id=made["id"])

@@ -293,6 +293,12 @@ def test_the_models_its_keys_reach_are_listed_allowed_or_not(house, call, made):
     assert allowed == [some]
 
 
+def test_a_pool_whose_upstream_lists_no_models_says_so(house, call, made):
+    house.upstream.script(gemini_error(503))
+    told = call("GET", f"/{made['id']}/models", None, 409)
+    assert (told["success"], told["code"]) == (False, "models_unknown")
+
+
 def test_its_keys_are_tested(house, call, made):
     house.upstream.for_key(OTHER, gemini_error(400, reason="API_KEY_INVALID"))
     told = call("POST", f"/{made['id']}/test")

@@ -163,6 +163,7 @@ def test_a_page_is_a_walk_along_an_index_and_never_a_sort(house, wanted):
     assert "TEMP B-TREE" not in plan
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_page_of_a_million_requests_takes_at_most_three_tenths_of_a_second(house, get):
     grown = (

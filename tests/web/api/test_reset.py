@@ -138,6 +138,7 @@ def test_figures_that_begin_anew_forgive_nothing_of_a_cap(house, call, instance_
         assert again.chat().status_code == 429
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_twenty_thousand_keys_begin_anew_within_seconds(house, call):
     house.add_keys(*(f"AIzaSyMany{n:06d}" + "x" * 23 for n in range(20_000)), max_requests=5)
