@@ -17,6 +17,7 @@ import gevent
 import gevent.pool
 from flask import Flask
 from flask_migrate import Migrate
+from sqlalchemy.orm import Session
 
 from pool import cli, cli_backup
 from pool import settings as settings_module
@@ -388,7 +389,7 @@ def _settle_password(keypool: Keypool) -> None:
         if reason:
             raise BadStart(f"ADMIN_PASSWORD is refused: {reason}; choose another one.")
         if not stored or not keypool.passwords.verify(given, stored):
-            keypool.database.write(queries.set_password, keypool.passwords.encode(given))
+            keypool.database.write(_new_password, keypool.passwords.encode(given))
     elif not stored:
         made_up = secrets.token_urlsafe(12)
         keypool.database.write(queries.set_password, keypool.passwords.encode(made_up))
@@ -396,6 +397,17 @@ def _settle_password(keypool: Keypool) -> None:
             f"\n  The admin password is  {made_up}\n  It is shown this once; change it when signed in.\n\n"
         )
         sys.stdout.flush()
+
+
+def _new_password(session: Session, encoded: str) -> None:
+    """Who signed in with another one before is signed out, as where it is changed on a page."""
+    queries.set_password(session, encoded)
+    ended = queries.end_other_sessions(session, 0)
+    if ended:
+        queries.add_to_trail(
+            session, at=time.time(), who="admin", via="environment", ip="", action="password.change",
+            object="password", before=None, after={"sessions ended": ended},
+        )  # fmt: skip
 
 
 def _kept(path: Path) -> str:

@@ -175,9 +175,13 @@ def begin() -> tuple[str, float]:
 def _begin_of(client: queries.ClientWhole) -> None:
     """A new session of a client key's holder."""
     _begin(client.id)
+    _remember_holder(client.name, "session.begin", f"client {client.id}")
+
+
+def _remember_holder(name: str, action: str, thing: str) -> None:
     write(
-        queries.add_to_trail, at=now(), who=client.name, via="user key", ip=caller_ip(),
-        action="session.begin", object=f"client {client.id}", before=None, after=None,
+        queries.add_to_trail, at=now(), who=name, via="user key", ip=caller_ip(), action=action, object=thing,
+        before=None, after=None,
     )  # fmt: skip
 
 
@@ -207,9 +211,21 @@ def sign_out() -> Response:
 def end() -> None:
     """End the session of the cookie."""
     if current_user.is_authenticated:
-        write(queries.end_session, current_user.session_id)
+        end_session(current_user)
     logout_user()
     cookie.clear()
+
+
+def end_session(admin: Admin) -> None:
+    """Sign out whose session this is, and remember that they did."""
+    if not write(queries.end_session, admin.session_id):
+        return  # it was ended by another door, in this request or beside it
+    thing = f"session {admin.session_id}"
+    if admin.client_key_id is None:
+        audit("session.end", thing)
+        return
+    client = read(queries.client_whole, admin.client_key_id)
+    _remember_holder(client.name if client else "", "session.end", thing)
 
 
 def session_of(token: str) -> Admin | None:

@@ -112,6 +112,7 @@ VIAS = {
     "session token": N_("API, by a session's token"),
     "password": N_("API, by the password"),
     "admin socket": N_("command line"),
+    "environment": N_("from the environment"),
 }
 _MANY = re.compile(r"([0-9]{1,12}) keys")
 _ONE = re.compile(r"(\w+) (\S+)")

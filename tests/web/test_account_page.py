@@ -73,6 +73,21 @@ def test_a_password_of_the_environment_is_changed_there(instance_template, tmp_p
         assert may_sign_in(house, PASSWORD)
 
 
+def test_another_password_in_the_environment_signs_everybody_out(instance_template, tmp_path):
+    folder = tmp_path / "instance"
+    with open_house(instance_template, folder, ADMIN_PASSWORD=PASSWORD) as house:
+        stolen = Visitor(house)
+        stolen.see("/account")
+        cookie = stolen.client.get_cookie("keypool").value
+    for password, status in ((PASSWORD, 200), (NEW, 302)):
+        with open_house(instance_template, folder, ADMIN_PASSWORD=password) as house:
+            thief = Visitor(house, signed_in=False)
+            thief.client.set_cookie("keypool", cookie)
+            assert thief.get("/account").status_code == status
+            told = [(row["via"], row["after"]) for row in rows_of(house, "audit") if row["action"] == "password.change"]
+            assert told == ([] if status == 200 else [("environment", '{"sessions ended":1}')])
+
+
 def test_signed_in_browsers_are_listed_and_one_can_be_signed_out(house):
     visitor, other = Visitor(house), Visitor(house, signed_in=False)
     other.client.post("/login", data={"password": PASSWORD}, headers={"User-Agent": FIREFOX},

@@ -91,6 +91,15 @@ def test_a_cookie_replayed_after_signing_out_is_worth_nothing(house):
     assert rows_of(house, "sessions") == []
 
 
+@pytest.mark.parametrize("door", ["/logout", "/api/logout"])
+def test_signing_out_is_in_the_trail_once(house, door):
+    visitor = Visitor(house)
+    assert visitor.get("/dashboard").status_code == 200
+    visitor.post(door)
+    visitor.post(door)
+    assert [row["action"] for row in rows_of(house, "audit")].count("session.end") == 1
+
+
 def test_the_api_has_a_way_out_too(house):
     visitor = Visitor(house)
     answer = visitor.post("/api/logout")

@@ -71,8 +71,10 @@ def elevate_session(session: Session, session_id: int, until: float) -> None:
     session.execute(update(LoginSession).where(LoginSession.id == session_id).values(elevated_until=until))
 
 
-def end_session(session: Session, session_id: int) -> None:
-    session.execute(delete(LoginSession).where(LoginSession.id == session_id))
+def end_session(session: Session, session_id: int) -> bool:
+    """Whether there was one to end."""
+    ended = session.execute(delete(LoginSession).where(LoginSession.id == session_id))
+    return bool(ended.rowcount)  # type: ignore[attr-defined]
 
 
 def end_other_sessions(session: Session, session_id: int) -> int:

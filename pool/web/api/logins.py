@@ -7,14 +7,12 @@ from typing import Annotated, Any
 from flask import Response, request
 from pydantic import ConfigDict, Field, SkipValidation
 
-from pool.adapters import queries
 from pool.core.faults import Fault
 from pool.web import login
 from pool.web.api import OPEN
 from pool.web.api.answers import answer, asked, refusal
 from pool.web.api.credentials import COOKIE, foreign, is_password, presented
 from pool.web.api.operations import Asked, Told, checked, operation
-from pool.web.here import write
 from pool.web.origin import same_origin
 
 MOST_BYTES = 64_000
@@ -83,7 +81,7 @@ def sign_out() -> Response:
     for token in [*presented(), request.cookies.get(COOKIE, "")]:
         session = login.session_of(token) if token else None
         if session is not None:
-            write(queries.end_session, session.session_id)
+            login.end_session(session)
     login.end()
     response = answer({"success": True})
     response.delete_cookie(COOKIE)
