@@ -5,6 +5,9 @@ from gevent import monkey
 monkey.patch_all()  # before anything imports ssl
 
 import gc
+
+gc.disable()  # until a worker has started: what a start makes stays, and looking through it costs a quarter of it
+
 import os
 import sys
 from pathlib import Path
@@ -77,7 +80,8 @@ def post_worker_init(worker):
     worker.cfg.set("graceful_timeout", keypool.preferences.current.graceful_timeout_s)
     worker.drain_delay_s = environment.drain_delay_s
     gc.collect()
-    gc.freeze()  # what the start made stays: the collector need not look at it again and again
+    gc.freeze()  # the collector need not look at what the start made again and again
+    gc.enable()
     keypool.start()
 
 

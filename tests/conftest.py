@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import quick_routes
+from tests import quick_apps
 from tests.house import House, make_template, open_house
 
-quick_routes.install()
+quick_apps.install()
 
 # How long an example takes says more of what else the machine does than of what is tested.
 settings.register_profile("keypool", deadline=None, suppress_health_check=[HealthCheck.too_slow])

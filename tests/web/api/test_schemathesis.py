@@ -9,7 +9,7 @@ from tests.house import GEMINI_KEYS, OPENAI_KEYS, PASSWORD
 from tests.server import Server
 from tests.upstream import ScriptedUpstream
 
-AT_MOST_S = 60
+AT_MOST_S = 30
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
