@@ -41,7 +41,7 @@ from pool.adapters.schema import NewerDatabase, first_come, upgrade
 from pool.adapters.spool import Spool
 from pool.adapters.tables import db
 from pool.adapters.upstream import Upstream
-from pool.adapters.vault import Vault, WrongKey, open_vault
+from pool.adapters.vault import Vault, WrongKey, open_vault, try_ring
 from pool.adapters.webhook import Webhook
 from pool.admission import Admission
 from pool.affinity import FOREVER, MOST_OBJECTS, Affinity, Made
@@ -140,8 +140,8 @@ def create_app(config: Mapping[str, Any] | None = None, environment: Mapping[str
     db.init_app(app)
     Migrate(app, db, directory=str(ROOT / "migrations"))
     try:
-        upgrade(app)
-    except NewerDatabase as error:
+        upgrade(app, lambda: _try_ring(boot))
+    except (NewerDatabase, WrongKey) as error:
         raise BadStart(str(error)) from None
     with first_come(boot.database_url):
         keypool = _assemble(boot)
@@ -159,6 +159,15 @@ def commands() -> Flask:
     cli.mount(app, create_app, ROOT)
     cli_backup.mount(app)
     return app
+
+
+def _try_ring(boot: Environment) -> None:
+    """Before anything is migrated, so that whoever started with a wrong key can go back to the version they had."""
+    database = Database(boot.database_url)
+    try:
+        try_ring(database, boot.instance, boot.encryption_secret)
+    finally:
+        database.close()
 
 
 def _assemble(boot: Environment) -> Keypool:

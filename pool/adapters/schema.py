@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,17 +21,20 @@ class NewerDatabase(RuntimeError):
     """The database was written by a later version than this one."""
 
 
-def upgrade(app: Flask) -> None:
+def upgrade(app: Flask, ready: Callable[[], object] = lambda: None) -> None:
     """Apply the migrations that are missing: all of them in one transaction, one server at a time.
 
-    Costs one query where nothing is missing. Raises `NewerDatabase` for a revision this code does not know.
+    Costs one query where nothing is missing. Raises `NewerDatabase` for a revision this code does not know, and what
+    `ready` raises, which is asked before a database that has anything in it is changed.
     """
     url = app.config["SQLALCHEMY_DATABASE_URI"]
     engine = _engine(url)
     try:
         with engine.connect() as connection:
-            missing = _missing(connection)
+            missing, is_new = _missing(connection), _current(connection) is None
         if missing:
+            if not is_new:
+                ready()
             with locked(url) as connection:
                 migrate(connection)
     finally:

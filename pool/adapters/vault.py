@@ -30,6 +30,8 @@ SEALED: tuple[tuple[Any, Any], ...] = (
     (Pool, Pool.auth_sealed),
     (Provider, Provider.proxy_url),
 )
+BRIEFLY_SEALED = ("draft:", "answer:")
+"""How rows of `meta` begin that the ring seals, for up to an hour."""
 
 
 class WrongKey(ValueError):
@@ -98,17 +100,27 @@ def open_vault(database: Database, instance: Path, configured: str | None = None
 
     `configured` is KEY_ENCRYPTION_SECRET; without it the key is `instance/encryption_key`, made at the first start.
     """
+    ring = try_ring(database, instance, configured)
     file = instance / "encryption_key"
-    if configured is None and not file.exists():
-        if database.read(_sealed_samples):
-            raise WrongKey(MISSING)
+    if ring is None:
         _generate(file)
-    ring = encryption_ring(file.read_text() if configured is None else configured)
+        ring = encryption_ring(file.read_text())
     fernet = MultiFernet(ring)
-    wrapped, samples = database.write(_fingerprint_key, fernet.encrypt(secrets.token_bytes(32)))
+    return Vault(ring, _open(fernet, database.write(_fingerprint_key, fernet.encrypt(secrets.token_bytes(32)))))
+
+
+def try_ring(database: Database, instance: Path, configured: str | None = None) -> list[Fernet] | None:
+    """The ring this database opens with; None where a key is yet to be made. Raises `WrongKey`, and changes nothing."""
+    file = instance / "encryption_key"
+    samples = database.read(_sealed_samples)
+    if configured is None and not file.exists():
+        if samples:
+            raise WrongKey(MISSING)
+        return None
+    ring = encryption_ring(file.read_text() if configured is None else configured)
     for sample in samples:
-        _open(fernet, sample)
-    return Vault(ring, _open(fernet, wrapped))
+        _open(MultiFernet(ring), sample)
+    return ring
 
 
 def encryption_ring(configured: str) -> list[Fernet]:
@@ -127,8 +139,10 @@ def rewrap_some(session: Session, vault: Vault, after: tuple[int, int], count: i
     """
     place, last_id = after
     if place == len(SEALED):
-        meta = session.get_one(Meta, FINGERPRINT_KEY)
-        meta.value = vault.rewrap(meta.value.encode()).decode()
+        # The fingerprint key comes last: a start without the older key says so for as long as anything is left.
+        for name in (*BRIEFLY_SEALED, FINGERPRINT_KEY):
+            for meta in session.scalars(select(Meta).where(Meta.name.startswith(name)).with_for_update()):
+                meta.value = vault.rewrap(meta.value.encode()).decode()
         return None
     table, column = SEALED[place]
     some = select(table).where(table.id > last_id, column.is_not(None)).order_by(table.id).limit(count)
@@ -139,16 +153,15 @@ def rewrap_some(session: Session, vault: Vault, after: tuple[int, int], count: i
     return (place, rows[-1].id) if rows else (place + 1, 0)
 
 
-def _fingerprint_key(session: Session, fresh: bytes) -> tuple[bytes, list[bytes]]:
+def _fingerprint_key(session: Session, fresh: bytes) -> bytes:
     stored = select(Meta.value).where(Meta.name == FINGERPRINT_KEY)
-    samples = _sealed_samples(session)
     if session.scalar(stored) is None:
-        if samples:
+        if _sealed_samples(session):
             raise WrongKey("This database holds encrypted rows but not its fingerprint key: restore it from a backup.")
         # Another worker may be making one too; whoever comes second takes the first one's.
         add = "INSERT INTO meta (name, value, number) VALUES (:name, :value, 0) ON CONFLICT (name) DO NOTHING"
         session.execute(text(add), {"name": FINGERPRINT_KEY, "value": fresh.decode()})
-    return session.scalars(stored).one().encode(), samples
+    return session.scalars(stored).one().encode()
 
 
 def _sealed_samples(session: Session) -> list[bytes]:
