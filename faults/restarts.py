@@ -48,7 +48,7 @@ class Pair:
 def pair(folder: Path) -> Iterator[Pair]:
     with ExitStack() as stack:
         first, second, of_postgres, of_redis = free_ports(4)
-        postgres = stack.enter_context(Postgres(_made(folder / "postgres"), of_postgres))
+        postgres = stack.enter_context(Postgres(of_postgres))
         redis = Redis(_made(folder / "redis"), of_redis)
         stack.enter_context(redis)
         upstream = stack.enter_context(ScriptedUpstream())

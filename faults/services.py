@@ -8,7 +8,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +18,7 @@ import gevent
 
 from tests.redis_server import RedisServer
 
-PORTS = range(18080, 18100)
+PORTS = range(18080, 18200)
 """Below those the kernel gives to clients: a port that is free while its server restarts stays free."""
 
 READY_S = 20.0
@@ -66,24 +68,24 @@ class Redis(RedisServer):
 
 
 class Postgres:
-    """Made anew by `with`, in a folder of its own."""
+    """Made anew by `with`. `options`: settings, each as `name=value`."""
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self.home, self.port = folder / "data", port
+    def __init__(self, port: int, options: Sequence[str] = ()) -> None:
+        self._options = ("listen_addresses=127.0.0.1", "unix_socket_directories=", *options)
+        self._port = port
         self.url = f"postgresql+psycopg://root@127.0.0.1:{port}/postgres"
-        # PostgreSQL refuses to run as root, so it runs as nobody there, in a folder nobody may reach.
+        # PostgreSQL refuses to run as root, so it runs as nobody there. In a folder of its own: a pytest that starts
+        # closes its folder of temporary ones to everybody else.
         self._user = "nobody" if os.geteuid() == 0 else None
+        self._home = Path()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Postgres:
-        self.home.mkdir()
+        self._home = Path(tempfile.mkdtemp(prefix="keypool-postgres-"))
         if self._user:
-            shutil.chown(self.home, self._user)
-            for parent in self.home.parents:
-                if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
-                    parent.chmod(parent.stat().st_mode | 0o011)
-        initdb = ["initdb", "-D", str(self.home), "-U", "root", "-A", "trust", "--no-sync"]
-        subprocess.run(initdb, check=True, user=self._user, cwd=self.home, stdout=subprocess.DEVNULL)
+            shutil.chown(self._home, self._user)
+        initdb = ["initdb", "-D", str(self._home), "-U", "root", "-A", "trust", "--no-sync"]
+        subprocess.run(initdb, check=True, user=self._user, cwd=self._home, stdout=subprocess.DEVNULL)
         self.start()
         return self
 
@@ -91,17 +93,18 @@ class Postgres:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop(signal.SIGQUIT)
+        shutil.rmtree(self._home)
 
     def start(self) -> None:
-        options = ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
-        command = ["postgres", "-D", str(self.home), "-p", str(self.port), *options]
+        options = [part for option in self._options for part in ("-c", option)]
+        command = ["postgres", "-D", str(self._home), "-p", str(self._port), *options]
         deadline = time.monotonic() + READY_S
         self._process = None
-        while not answers(self.port):
+        while not answers(self._port):
             assert time.monotonic() < deadline, "the started PostgreSQL does not answer"
             if self._process is None or self._process.poll() is not None:
                 # After a crash the next one is refused for as long as a child of the last one lives.
-                self._process = subprocess.Popen(command, user=self._user, cwd=self.home, stderr=subprocess.DEVNULL)
+                self._process = subprocess.Popen(command, user=self._user, cwd=self._home, stderr=subprocess.DEVNULL)
             gevent.sleep(0.1)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:

@@ -13,6 +13,8 @@ from werkzeug.test import Client
 
 from app import Keypool, create_app
 from pool.adapters.inventory import NewKey
+from pool.adapters.redis import RedisState
+from tests import stores
 from tests.upstream import ScriptedUpstream
 
 PASSWORD = "correct horse battery"
@@ -87,7 +89,10 @@ def _rows(session: Any) -> list[dict[str, Any]]:
 
 def make_template(folder: Path) -> Path:
     """An instance folder with its password set, to copy from: hashing one costs half a second."""
-    app = create_app(environment={"KEYPOOL_INSTANCE": str(folder), "ADMIN_PASSWORD": PASSWORD})
+    shared = stores.shared()
+    variables = shared.make(folder) if shared else {}
+    environment = {"KEYPOOL_INSTANCE": str(folder), "ADMIN_PASSWORD": PASSWORD, **variables}
+    app = create_app(environment=environment)
     app.extensions["keypool"].stop()
     return folder
 
@@ -95,18 +100,25 @@ def make_template(folder: Path) -> Path:
 @contextmanager
 def open_house(template: Path, folder: Path, **variables: str) -> Iterator[House]:
     """On a fresh copy of the template, or on what an earlier house left in the folder."""
-    if not (folder / "pool.sqlite").exists():
+    if not (folder / "spool").exists():
         shutil.copytree(template, folder, dirs_exist_ok=True)
+    shared = stores.shared() if "DATABASE_URL" not in variables else None
     with ScriptedUpstream() as upstream:
         environment = {
             "KEYPOOL_INSTANCE": str(folder),
             "GEMINI_UPSTREAM_URL": upstream.url + "/v1beta",
             "OPENAI_UPSTREAM_URL": upstream.url + "/v1",
+            **(shared.copy(template, folder) if shared else {}),
             **variables,
         }
         app = create_app(environment=environment)
         house = House(app, upstream)
+        state = house.keypool.state
+        if isinstance(state, RedisState):
+            state.start()
         try:
             yield house
         finally:
             house.keypool.stop()
+            if shared:
+                shared.close(folder)

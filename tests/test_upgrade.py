@@ -10,6 +10,7 @@ from alembic.config import Config
 from sqlalchemy import inspect, text
 
 from pool.adapters.schema import MIGRATIONS, locked, revisions
+from pool.adapters.tables import db
 from tests.house import GEMINI_KEYS, House, open_house
 
 FIRST = "0001"
@@ -32,11 +33,12 @@ def filled(house: House) -> str:
 
 
 def rows(house: House) -> dict[str, list[dict[str, Any]]]:
+    def of(session: Any, table: str) -> list[dict[str, Any]]:
+        names = ", ".join(f'"{column.name}"' for column in db.metadata.tables[table].primary_key)
+        return [dict(row) for row in session.execute(text(f"SELECT * FROM {table} ORDER BY {names}")).mappings()]
+
     def read(session: Any) -> dict[str, list[dict[str, Any]]]:
-        return {
-            table: [dict(row) for row in session.execute(text(f"SELECT * FROM {table} ORDER BY 1, 2")).mappings()]
-            for table in KEPT
-        }
+        return {table: of(session, table) for table in KEPT}
 
     return house.keypool.database.read(read)
 

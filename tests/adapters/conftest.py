@@ -3,30 +3,17 @@
 import os
 import secrets
 import shutil
-import socket
-import subprocess
-import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
+from faults.services import Postgres, answers, free_ports
 from pool.adapters.database import Database
 from pool.adapters.tables import db
 from tests.adapters.redis_kit import CALM, Workers
 from tests.redis_server import RedisServer, found
-
-PORT = 54329
-
-
-def answers(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def create_tables(url):
@@ -57,14 +44,15 @@ def database(sqlite_url, sqlite_with_tables, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory):
+def postgres_server():
     """The URL of a server: TEST_DATABASE_URL, the one on port 5432, or one started from a `postgres` on PATH."""
     if configured := os.environ.get("TEST_DATABASE_URL"):
         yield make_url(configured).set(drivername="postgresql")
     elif answers(5432):
         yield make_url("postgresql://root@127.0.0.1:5432/postgres")
     elif shutil.which("postgres") and shutil.which("initdb"):
-        yield from _started(tmp_path_factory.mktemp("postgres"))
+        with Postgres(free_ports(1)[0], ("fsync=off",)) as started:
+            yield make_url(started.url).set(drivername="postgresql")
     elif os.environ.get("CI") == "true":
         pytest.fail("no PostgreSQL: set TEST_DATABASE_URL or put `postgres` and `initdb` on PATH")
     else:
@@ -144,28 +132,3 @@ def suffering(redis_server):
     workers = Workers(redis_server.url)
     yield workers
     workers.close()
-
-
-def _started(folder: Path):
-    # PostgreSQL refuses to run as root, so it runs as nobody there, in a folder nobody may reach.
-    user = "nobody" if os.geteuid() == 0 else None
-    home = folder / "data"
-    home.mkdir()
-    if user:
-        shutil.chown(home, user)
-        for parent in (folder, *folder.parents[:3]):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    initdb = ["initdb", "-D", home, "-U", "root", "-A", "trust", "--no-sync"]
-    subprocess.run(initdb, check=True, user=user, cwd=home, stdout=subprocess.DEVNULL)
-    options = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
-    command = ["postgres", "-D", home, "-p", str(PORT), *options]
-    server = subprocess.Popen(command, user=user, cwd=home, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 20
-        while not answers(PORT):
-            assert time.monotonic() < deadline, "the started PostgreSQL does not answer"
-            time.sleep(0.1)
-        yield make_url(f"postgresql://root@127.0.0.1:{PORT}/postgres")
-    finally:
-        server.terminate()
-        server.wait()
