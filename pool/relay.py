@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -63,14 +63,14 @@ class Caller:
 
 @dataclass(slots=True)
 class Answer:
-    """What goes back: `body` is bytes, or an iterator of bytes for a stream.
+    """What goes back: `body` is bytes, or what to go through for a stream.
 
     `close()` must be called once the answer is over, however it ended; it may be called again.
     """
 
     status: int
     headers: list[tuple[str, str]]
-    body: bytes | Iterator[bytes]
+    body: bytes | Flow
     close: Callable[[], None] = field(default=lambda: None)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -82,13 +82,13 @@ class Flow:
         self._came = run.relay.monotonic()
         self._reader: StreamReader | None = None
         self._turn_bytes = TURN_BYTES
+        self.began = False
+        """Whether anything but heartbeats has come."""
         self._pieces = self._produce(loop, first)
 
-    def __iter__(self) -> Flow:
-        return self
-
-    def __next__(self) -> bytes:
-        return next(self._pieces)
+    def __iter__(self) -> Iterator[bytes]:
+        # The generator itself: whoever goes through it resumes it without a call of Python's between.
+        return self._pieces
 
     def close(self) -> None:
         self._pieces.close()
@@ -138,6 +138,7 @@ class Flow:
         try:
             held, committed.held = committed.held, b""
             if held:
+                self.began = True
                 yield from self._paced(pacer, held)
             del held  # a slow client's stream would carry it to its end
             while reader.failure is None:
@@ -151,9 +152,12 @@ class Flow:
                     yield from self._in_turns(pacer, reader, piece)
                     continue
                 ready = reader.feed(piece)
-                if ready and pacer is None:
+                if not ready:
+                    continue
+                self.began = True
+                if pacer is None:
                     yield ready
-                elif ready:
+                else:
                     yield from self._paced(pacer, ready)
         finally:
             run.record.usage = reader.usage
@@ -180,6 +184,7 @@ class Flow:
             if relay.monotonic() - began > LONG_TURN_S:
                 self._turn_bytes = max(self._turn_bytes // 2, LEAST_TURN_BYTES)
             if ready:
+                self.began = True
                 yield from self._paced(pacer, ready)
             relay.pause(TURN_S)
 

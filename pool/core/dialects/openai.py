@@ -260,17 +260,17 @@ class OpenAiReader(PassingReader):
     def stated_usage(self) -> Usage:
         return usage_of(self._stated)
 
-    def plain(self, whole: bytes) -> bool:
+    def plain(self, block: bytes) -> bool:
         # Only what is said in quotes matters: inside a JSON string the quotes are escaped.
         return (
             not self._many
-            and whole.count(b'"finish_reason"') == whole.count(self._no_finish)
-            and whole.count(b'"usage"') == whole.count(self._no_usage)
-            and b'"error"' not in whole
-            and b"[DONE]" not in whole
-            and b"\n:" not in whole
-            and b'"type":"response.' not in whole
-            and whole[:1] != b":"
+            and block.count(b'"finish_reason"') == block.count(self._no_finish)
+            and block.count(b'"usage"') == block.count(self._no_usage)
+            and b'"error"' not in block
+            and b"[DONE]" not in block
+            and b"\n:" not in block
+            and b'"type":"response.' not in block
+            and block[:1] != b":"
         )
 
     def end(self) -> bytes:
@@ -318,18 +318,18 @@ class OpenAiReader(PassingReader):
             self.finished = True
             self._stated = (inner or document).get("usage") or self._stated
 
-    def _pass(self, whole: bytes) -> bytes:
+    def _one(self, block: bytes) -> bytes:
         committed = self.useful
-        out = super()._pass(whole)
+        out = super()._one(block)
         if self.useful and not committed:
-            self._learn_spacing(whole)
+            self._learn_spacing(block)
         return out
 
-    def _learn_spacing(self, whole: bytes) -> None:
+    def _learn_spacing(self, block: bytes) -> None:
         """Some servers write `: null`; `plain` compares with what this one writes."""
-        if b'"finish_reason": null' in whole:
+        if b'"finish_reason": null' in block:
             self._no_finish = b'"finish_reason": null'
-        if b'"usage": null' in whole:
+        if b'"usage": null' in block:
             self._no_usage = b'"usage": null'
 
 
@@ -341,9 +341,9 @@ class NativeReader(OpenAiReader):
 
     number = 0
 
-    def plain(self, whole: bytes) -> bool:
+    def plain(self, block: bytes) -> bool:
         # What names no type may be anything.
-        return b'"type":"' not in whole and b'"choices"' in whole and super().plain(whole)
+        return b'"type":"' not in block and b'"choices"' in block and super().plain(block)
 
     def note(self, document: Any) -> bool:
         kind = document.get("type") if isinstance(document, dict) else None

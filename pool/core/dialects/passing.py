@@ -10,6 +10,7 @@ import orjson
 
 from pool.core import sse
 from pool.core.calls import NO_USAGE, Call, Upload, Usage
+from pool.core.dialects.frames import Frame
 from pool.core.dialects.spoken import Spoken
 
 TOO_LARGE = b'{"error":{"message":"The upstream sent an event that is too large.","code":502}}'
@@ -36,6 +37,7 @@ class PassingReader:
         self.failure: bytes | None = None
         self.farewell = b""
         self._cutter = sse.Cutter()
+        self._frame = Frame()
         self._spoken = Spoken(call)
 
     @property
@@ -53,6 +55,9 @@ class PassingReader:
     def feed(self, piece: bytes) -> bytes:
         if self.failure is not None:
             return b""
+        if self._frame.known and not self._cutter.tail and self._frame.fits(piece):
+            self._spoken.passed(len(piece), 1)
+            return piece
         try:
             whole = self._cutter.feed(piece)
         except sse.EventTooLarge:
@@ -70,8 +75,8 @@ class PassingReader:
         # An upstream that forgot the last blank line; the event itself is whole or was never finished.
         return self._one(left.rstrip(b"\r\n") + b"\n\n")
 
-    def plain(self, whole: bytes) -> bool:
-        """Whether a run of events after the commit point can go on unread."""
+    def plain(self, block: bytes) -> bool:
+        """Whether an event after the commit point can go on unread."""
         raise NotImplementedError
 
     def note(self, document: Any) -> bool:
@@ -87,15 +92,25 @@ class PassingReader:
         self.finished = True
 
     def _pass(self, whole: bytes) -> bytes:
-        if self.useful and self.plain(whole):
-            self._spoken.passed(len(whole), whole.count(self.said_in))
-            return whole
         out = []
         for block in sse.blocks(whole):
-            out.append(self._one(block))
+            out.append(self._block(block))
             if self.failure is not None:
                 break
         return b"".join(out)
+
+    def _block(self, block: bytes) -> bytes:
+        """One event, read only where it is not like others that were."""
+        if not self.useful:
+            return self._one(block)
+        if self._frame.known and self._frame.fits(block):
+            self._spoken.passed(len(block), 1)
+            return block
+        if not self.plain(block):
+            return self._one(block)
+        self._frame.learn(block)
+        self._spoken.passed(len(block), block.count(self.said_in))
+        return block
 
     def _one(self, block: bytes) -> bytes:
         event = sse.read(block)

@@ -11,7 +11,6 @@ from pool.core.calls import GEMINI
 from pool.core.dialects import render_stream_fault
 from pool.core.faults import Fault
 from pool.relay import Answer
-from pool.streaming import HEARTBEAT
 
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _INLINE = ("application/json", "text/event-stream", "image/", "audio/", "video/")
@@ -66,29 +65,19 @@ class _Body:
     def __init__(self, answer: Answer, dialect: str) -> None:
         assert not isinstance(answer.body, bytes)
         self._answer = answer
-        self._pieces: Iterator[bytes] = answer.body
+        self._flow = answer.body
         self._dialect = dialect
-        self._over = False
-        self._began = False
 
-    def __iter__(self) -> _Body:
-        return self
-
-    def __next__(self) -> bytes:
-        if self._over:
-            raise StopIteration
+    def __iter__(self) -> Iterator[bytes]:
         try:
-            piece = next(self._pieces)
-            self._began = self._began or piece is not HEARTBEAT
-            return piece
+            yield from self._flow
         except Fault as fault:
-            self._over = True
             kind = _kind(self._answer.headers)
             if not kind.startswith(_EVENTS):
                 raise CutShort from None
             array = self._dialect == GEMINI and kind.startswith("application/json")
-            number = getattr(self._pieces, "number", None)
-            return render_stream_fault(self._dialect, fault, array=array, first=not self._began, number=number)
+            began, number = self._flow.began, self._flow.number
+            yield render_stream_fault(self._dialect, fault, array=array, first=not began, number=number)
 
     def close(self) -> None:
         self._answer.close()

@@ -175,20 +175,20 @@ class SseReader(PassingReader):
         self._notes = _Notes()
         self._unread = b""
 
-    def plain(self, whole: bytes) -> bool:
+    def plain(self, block: bytes) -> bool:
         # Only what is said in quotes matters: inside a JSON string the quotes are escaped.
         if (
-            b'"finishReason"' in whole
-            or b'"error"' in whole
-            or b'"blockReason"' in whole
-            or b"\n:" in whole
-            or whole[:1] not in (b"d", b"\r", b"\n")
+            b'"finishReason"' in block
+            or b'"error"' in block
+            or b'"blockReason"' in block
+            or b"\n:" in block
+            or block[:1] not in (b"d", b"\r", b"\n")
         ):
             return False
         # Every chunk states the usage so far: the last one is enough, unless it leaves a count out.
-        if self._unread and any(count in self._unread and count not in whole for count in chunks.COUNTS):
+        if self._unread and any(count in self._unread and count not in block for count in chunks.COUNTS):
             self._catch_up()
-        self._unread = whole
+        self._unread = block
         return True
 
     def note(self, document: Any) -> bool:
@@ -222,7 +222,7 @@ class SseReader(PassingReader):
 class RawReader(SseReader):
     """Events of any other path: the Interactions API names its events, of the rest nothing is known."""
 
-    def plain(self, whole: bytes) -> bool:
+    def plain(self, block: bytes) -> bool:
         return False
 
     def note(self, document: Any) -> bool:
