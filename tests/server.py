@@ -15,6 +15,8 @@ from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 
+from tests.logged import told
+
 ROOT = Path(__file__).parents[1]
 READY_S = 30.0
 CLIENT_KEY = "sk-proxy-for-the-tests"
@@ -33,6 +35,7 @@ class Server:
             "PORT": str(self.port),
             "KEYPOOL_INSTANCE": str(instance),
             "PROXY_API_KEY": CLIENT_KEY,
+            "LOG_LEVEL": "debug",
             "GEMINI_UPSTREAM_URL": f"{upstream_url}/v1beta" if upstream_url else "",
             "OPENAI_UPSTREAM_URL": f"{upstream_url}/v1" if upstream_url else "",
             **variables,
@@ -65,16 +68,18 @@ class Server:
         raise AssertionError(f"the server did not start:\n{self.log}")
 
     def stop(self, within_s: float = 20.0) -> int:
-        """SIGTERM, as an operator would; the exit code."""
+        """SIGTERM, as an operator would; the exit code. By then the log is complete, and no secret may be in it."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(within_s)
+            code = self.process.wait(within_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             raise
+        assert told(self.log) == []
+        return code
 
     def kill_worker(self) -> None:
         """`kill -9` of the worker; the master starts another one."""

@@ -1,0 +1,32 @@
+"""What the whole suite logs holds no secret: and it would be noticed if it did."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tests.house import GEMINI_KEYS, OPENAI_KEYS, PASSWORD, House
+from tests.logged import listener, told
+from tests.server import CLIENT_KEY
+
+
+@pytest.mark.parametrize("secret", [GEMINI_KEYS[0], OPENAI_KEYS[0], CLIENT_KEY, PASSWORD])
+def test_a_secret_in_a_line_of_debugging_is_noticed(secret: str) -> None:
+    logging.getLogger("pool.web.anything").debug("tried with %s", secret)
+    assert listener.found
+    listener.found.clear()
+    assert told(f"a line\nand {secret} in another one") == [f"and {secret} in another one"]
+
+
+def test_an_auth_key_is_noticed_and_a_mask_is_none(house: House) -> None:
+    assert told(house.auth_key)
+    assert not told("sk-proj-...0001 AIzaSyGe...xxxx")
+
+
+def test_an_error_that_quotes_a_key_is_written_without_it() -> None:
+    try:
+        raise ValueError(f"Consumer 'api_key:{GEMINI_KEYS[0]}' has been suspended.")
+    except ValueError:
+        logging.getLogger("pool").exception("request 7 failed")
+    assert listener.found == []
