@@ -6,16 +6,21 @@ import atexit
 import os
 import secrets
 import tempfile
+from collections import Counter
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
 import psycopg
+import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import make_url
 
 from faults.services import Postgres, free_ports
 from tests.redis_server import RedisServer
+
+SHARED = os.environ.get("KEYPOOL_TEST_STORES") == "shared"
+on_sqlite = pytest.mark.skipif(SHARED, reason="looks at SQLite or at the state in memory itself")
 
 IN_A_HURRY = (
     "fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=300", "autovacuum=off",
@@ -33,6 +38,7 @@ class Stores:
         self._redis = redis_url
         self._numbers = iter(range(1, REDIS_NUMBERS))
         self._of: dict[Path, dict[str, str]] = {}
+        self._open: Counter[Path] = Counter()
         self._closed: list[Path] = []
         self._admin = psycopg.connect(server_url.replace("+psycopg", ""), autocommit=True)
 
@@ -42,14 +48,18 @@ class Stores:
 
     def copy(self, template: Path, folder: Path) -> dict[str, str]:
         """Those of a folder: what it had when it was open before, or a copy of the template's."""
+        self._open[folder] += 1
+        if folder in self._closed:
+            self._closed.remove(folder)
         if folder in self._of:
-            if folder in self._closed:
-                self._closed.remove(folder)
             return self._of[folder]
         like = self._of[template]
         return self._made(folder, make_url(like["DATABASE_URL"]).database or "", like["KEY_ENCRYPTION_SECRET"])
 
     def close(self, folder: Path) -> None:
+        self._open[folder] -= 1
+        if self._open[folder] > 0:
+            return
         self._closed.append(folder)
         while len(self._closed) > MOST_CLOSED:
             name = make_url(self._of.pop(self._closed.pop(0))["DATABASE_URL"]).database
@@ -76,7 +86,7 @@ class Stores:
 @cache
 def shared() -> Stores | None:
     """Started when first asked for, and ended with the run; None where it is to be on SQLite and memory."""
-    if os.environ.get("KEYPOOL_TEST_STORES") != "shared":
+    if not SHARED:
         return None
     stack = ExitStack()
     atexit.register(stack.close)

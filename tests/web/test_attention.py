@@ -12,6 +12,7 @@ from pool.core.storms import Failure
 from pool.web.admin import attention as attention_page
 from pool.web.shown import clock
 from tests.house import GEMINI_KEYS
+from tests.stores import on_sqlite
 from tests.upstream import gemini_error
 from tests.web.test_keys_page import HTMX
 from tests.web.visitor import Visitor
@@ -171,6 +172,7 @@ def test_a_hostile_name_of_a_pool_is_a_name(house):
 
 
 @pytest.mark.alone
+@on_sqlite
 @pytest.mark.parametrize("keys", [2, 2_000])
 def test_it_costs_two_queries_and_no_look_at_the_keys(house, keys):
     house.add_keys(*(f"AIzaSyMany{n:06d}" + "m" * 23 for n in range(keys)))

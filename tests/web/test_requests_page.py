@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from pool.adapters import queries
 from tests.house import GEMINI_KEYS
+from tests.stores import on_sqlite
 from tests.upstream import gemini_error
 from tests.web.visitor import Page, Visitor
 
@@ -162,9 +163,9 @@ def test_pages_follow_each_other_without_a_gap(house, query):
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 130) INSERT INTO requests"
         " (request_id, at, pool_id, key_id, operation, dialect, model_asked, model_used, stream, status, outcome,"
         " error_code, latency_ms, tokens_in, tokens_out, tokens_cached, tokens_thinking, estimated, cost_nano,"
-        " attempts, ip) SELECT 'r' || i, 1000000000 + i / 3, 1, 1, 'chat', 'openai', 'm', 'm', 0, 503,"
-        " CASE WHEN i % 2 THEN 'error' ELSE 'overloaded' END, CASE WHEN i % 2 THEN 'overloaded' END, 9, 1, 1, 0, 0, 0,"
-        " 0, 1, '' FROM n"
+        " attempts, ip) SELECT 'r' || i, 1000000000 + i / 3, 1, 1, 'chat', 'openai', 'm', 'm', false, 503,"
+        " CASE WHEN i % 2 = 1 THEN 'error' ELSE 'overloaded' END, CASE WHEN i % 2 = 1 THEN 'overloaded' END, 9, 1, 1,"
+        " 0, 0, false, 0, 1, '' FROM n"
     )
     tries = (
         "INSERT INTO attempts (request_row, n, key_id, provider, why, started_ms, duration_ms, outcome, blamed, error)"
@@ -211,6 +212,7 @@ def test_names_of_strangers_are_text_wherever_they_stand(house):
     assert "<script>alert(1)</script>" in visitor.see("/requests/1").text
 
 
+@on_sqlite
 @pytest.mark.parametrize("wanted", [{"tried_id": 5}, {"tried_id": 5, "failed": True}, {"word": "x"}, {"failed": True}])
 def test_a_page_of_any_filter_walks_along_an_index(house, wanted):
     seen = []

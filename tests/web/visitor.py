@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
+
 from pool.adapters import queries
+from pool.adapters.tables import db
 from pool.web.login import COOKIE
 from tests.house import House
 from tests.web.document import Document, Form, Node, encoded
@@ -113,12 +116,18 @@ class Visitor:
         return [(row["action"], row["object"]) for row in rows_of(self.house, "audit")]
 
 
+def as_stored(value: Any) -> Any:
+    return orjson.dumps(value).decode() if isinstance(value, dict | list) else value
+
+
 def rows_of(house: House, table: str) -> list[dict[str, Any]]:
-    """Every row of a table, as it is stored."""
+    """Every row of a table in the order of its primary key, as SQLite stores it: JSON as text."""
     from sqlalchemy import text
 
+    names = ", ".join(f'"{column.name}"' for column in db.metadata.tables[table].primary_key)
+
     def all_rows(session: Any) -> list[dict[str, Any]]:
-        found = session.execute(text(f"SELECT * FROM {table}"))
-        return [dict(row) for row in found.mappings()]
+        found = session.execute(text(f"SELECT * FROM {table} ORDER BY {names}"))
+        return [{name: as_stored(value) for name, value in row.items()} for row in found.mappings()]
 
     return house.keypool.database.read(all_rows)

@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from pool.adapters import queries
 from tests.house import GEMINI_KEYS, OPENAI_KEYS, PASSWORD
+from tests.stores import on_sqlite
 from tests.upstream import gemini_error
 
 ADMIN = {"X-Admin-Key": PASSWORD}
@@ -151,6 +152,7 @@ def plans(house, wanted):
     return house.keypool.database.read(explained)
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "wanted",
     [{}, {"pool_id": 1}, {"client_id": 1}, {"key_id": 1}, {"model": "m"}, {"status": 429}, {"outcome": "error"},
@@ -163,6 +165,7 @@ def test_a_page_is_a_walk_along_an_index_and_never_a_sort(house, wanted):
     assert "TEMP B-TREE" not in plan
 
 
+@on_sqlite
 @pytest.mark.alone
 @pytest.mark.slow
 def test_a_page_of_a_million_requests_takes_at_most_three_tenths_of_a_second(house, get):

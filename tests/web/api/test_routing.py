@@ -11,6 +11,7 @@ from pool.core.rotation import POLICIES, Member
 from pool.core.storms import Failure
 from pool.explaining import OPERATIONS
 from tests.house import GEMINI_KEYS, OPENAI_KEYS, PASSWORD
+from tests.stores import on_sqlite
 from tests.upstream import gemini_error
 
 FLASH, PRO = "gemini-2.5-flash", "gemini-2.5-pro"
@@ -105,6 +106,7 @@ def test_no_secret_is_told(house, explain):
     assert "AIzaSyGe...xxxx" in answer.text
 
 
+@on_sqlite
 def test_nothing_is_called_counted_or_written(house, explain):
     house.add_keys(*GEMINI_KEYS[:3], max_requests=5)
     house.set(max_queue_s=10)
