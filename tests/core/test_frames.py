@@ -46,6 +46,10 @@ def test_anything_else_does_not(frame, other):
     assert not frame.fits(other)
 
 
+def test_what_stands_around_the_text_is_measured(frame):
+    assert frame.size == len(event(""))
+
+
 def test_padding_may_change_as_well():
     frame = Frame()
     frame.learn(event("Hello", "aB3"))

@@ -18,12 +18,14 @@ class Frame:
     the last time, that text is all that is new. A text with an escaped quote in it does not fit, and is read.
     """
 
-    __slots__ = ("_left", "_parts", "known")
+    __slots__ = ("_left", "_parts", "known", "size")
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._left = MOST_LEARNED
         self.known = False
+        self.size = 0
+        """Bytes that stand around the text."""
 
     def learn(self, event: bytes) -> None:
         """Take the shape of one whole event of one line, which may go on as it is."""
@@ -39,6 +41,7 @@ class Frame:
             at = text.end(1)
         self.known = bool(parts)
         self._parts = [*parts, event[at:]]
+        self.size = sum(map(len, self._parts))
 
     def fits(self, piece: bytes) -> bool:
         """Is a piece one such event, and nothing else?"""

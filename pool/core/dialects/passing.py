@@ -56,7 +56,7 @@ class PassingReader:
         if self.failure is not None:
             return b""
         if self._frame.known and not self._cutter.tail and self._frame.fits(piece):
-            self._spoken.passed(len(piece), 1)
+            self._spoken.heard(len(piece) - self._frame.size)
             return piece
         try:
             whole = self._cutter.feed(piece)
@@ -104,7 +104,7 @@ class PassingReader:
         if not self.useful:
             return self._one(block)
         if self._frame.known and self._frame.fits(block):
-            self._spoken.passed(len(block), 1)
+            self._spoken.heard(len(block) - self._frame.size)
             return block
         if not self.plain(block):
             return self._one(block)

@@ -51,6 +51,11 @@ class Spoken:
             self._size += size
             self._events += events
 
+    def heard(self, size: int) -> None:
+        """One event that nobody read, but whose text is known to be so many bytes."""
+        if size < MEDIA_BYTES:
+            self._tokens += 1 if self._padded else max(size / BYTES_A_TOKEN, 1)
+
     def wrote(self, size: int) -> None:
         """Bytes of text alone."""
         self._size += size
