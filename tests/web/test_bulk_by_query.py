@@ -48,7 +48,7 @@ def test_all_without_a_page_of_keys_is_nobody(house, ids):
 
 def test_all_that_match_are_asked_about_before_they_are_deleted(house, ids):
     visitor = Visitor(house)
-    answer = visitor.press(visitor.see("/keys?provider=gemini"), "Delete", all="yes")
+    answer = visitor.press(visitor.see("/keys?provider=gemini"), "Delete", "/selected/", all="yes")
     assert "Delete 4 keys?" in Page(answer.text).text
     answer = visitor.press(Page(answer.text), "Delete 4 keys")
     assert "4 keys are in the bin" in answer.text

@@ -3,9 +3,11 @@
 import re
 
 import pytest
+from sqlalchemy import text
 
 from pool.core.keys import FOREVER
 from tests.house import GEMINI_KEYS, OPENAI_KEYS
+from tests.web.test_keys_page import cool_down
 from tests.web.visitor import Page, Visitor
 
 KEY = "AIzaSyDe" + "q" * 27 + "9BgL"
@@ -85,3 +87,45 @@ def test_a_filter_without_a_key_is_no_empty_keypool(house):
     said = visitor.see(f"/keys?pool={empty}").text
     assert "No key matches." in said
     assert "No keys yet" not in said
+
+
+def test_a_chip_finds_the_keys_that_rest_for_a_reason(house):
+    resting, _ = house.add_keys(*GEMINI_KEYS[:2])
+    visitor = Visitor(house)
+    assert not any(said == "day quota" for said, _ in visitor.see("/keys").links)
+    cool_down(house, resting)
+    page = visitor.see(visitor.see("/keys?size=25").link("day quota"))
+    assert shown(page) == [resting]
+    assert "size=25" in page.link("day quota")
+    assert "code=" not in page.link("day quota"), "pressed again, it lets go"
+
+
+def test_keys_that_rest_for_a_model_are_found(house):
+    pro, flash, whole, other = house.add_keys(*GEMINI_KEYS[:4])
+    cool_down(house, pro, "gemini-2.5-pro")
+    cool_down(house, flash, "gemini-2.5-flash")
+    cool_down(house, whole, "")
+    cool_down(house, other, "gemini-2.5-pro", for_s=-1)
+    visitor = Visitor(house)
+    found = visitor.press(visitor.see("/keys"), "Search", model="models/gemini-2.5-pro")
+    assert shown(Page(found.text)) == [pro, whole]
+    assert "rest for models/gemini-2.5-pro" in Page(found.text).text
+
+
+def test_keys_added_since_a_moment_are_found_and_what_is_no_moment_narrows_nothing_down(house):
+    old, new = house.add_keys(*GEMINI_KEYS[:2])
+    house.keypool.database.write(
+        lambda session: session.execute(text("UPDATE keys SET created_at = 1e9 WHERE id = :id"), {"id": old}) and None
+    )
+    visitor = Visitor(house)
+    page = visitor.see("/keys?since=2020-01-31T18:00")
+    assert shown(page) == [new]
+    assert "added since 2020-01-31 18:00 UTC" in page.text
+    assert shown(visitor.see("/keys?since=yesterday")) == [old, new]
+    every = visitor.post("/keys/selected/disable", all="yes", back="/keys?since=2020-01-31T18:00")
+    assert every.status_code == 303
+    assert [key_id for key_id, key in house.keypool.catalogue.keys.items() if key.disabled_until] == [new]
+
+
+def shown(page):
+    return [int(node.get("id").removeprefix("key-")) for node in page.all("tr") if node.get("id")]

@@ -14,7 +14,7 @@ def key_id(house):
 
 def test_a_key_is_changed_on_its_page_and_the_trail_says_how(house, key_id):
     visitor = Visitor(house)
-    page = visitor.see(visitor.see("/keys?size=25").link("Change AIza"))
+    page = Page(visitor.press(visitor.see("/keys?size=25"), "Change AIza").text)
     said = {"name": "<b>two\u202e", "tags": "a, b", "note": "it's \"ours\" 🦊", "project": "p", "weight-1": "9"}
     answer = visitor.press(page, "Save", **said)
     assert answer.request.full_path == "/keys?size=25"

@@ -39,6 +39,7 @@ class Wanted:
 
     `code` is a status (429) or a word (overloaded) of the last error, or of what the key rests for. `limited` are the
     keys at a limit of their own, which only memory knows. `import_id`: what an import made, brought back or linked.
+    `model`: those that rest for it now, or for every model. `added_since`: Unix seconds.
     """
 
     now: float = 0.0
@@ -52,6 +53,8 @@ class Wanted:
     binned: bool = False
     limited: Collection[int] = ()
     import_id: int | None = None
+    model: str = ""
+    added_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,12 @@ def conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.import_id is not None:
         linked = select(Membership.key_id).where(Membership.import_id == wanted.import_id)
         found.append(or_(Key.import_id == wanted.import_id, Key.restored_by == wanted.import_id, Key.id.in_(linked)))
+    if wanted.model:
+        names = {wanted.model, wanted.model.removeprefix("models/"), ""}
+        rests = select(KeyHealth.key_id).where(KeyHealth.model.in_(names), _in_force(wanted.now))
+        found.append(Key.id.in_(rests))
+    if wanted.added_since is not None:
+        found.append(Key.created_at >= wanted.added_since)
     if wanted.provider:
         provider_id = select(Provider.id).where(Provider.slug == wanted.provider).scalar_subquery()
         # + 0: SQLite would rather read all keys of the provider by that index, and sort them, than the next fifty.

@@ -219,6 +219,13 @@ def key_counts(session: Session, now: float, wanted: Wanted | None = None) -> di
     return {"all": total, HEALTHY: total - sum(counts.values()), **counts}
 
 
+def rest_reasons(session: Session, now: float, size: int) -> list[str]:
+    """What keys rest for now, by how often."""
+    in_force = or_(KeyHealth.until.is_(None), KeyHealth.until > now)
+    found = select(KeyHealth.reason).where(in_force).group_by(KeyHealth.reason)
+    return list(session.scalars(found.order_by(func.count().desc(), KeyHealth.reason).limit(size)))
+
+
 def known_keys(session: Session, fingerprints: Sequence[bytes], pool_id: int) -> list[KnownKey]:
     """Which of these fingerprints are here already, `here` meaning: in that very pool."""
     found: list[KnownKey] = []

@@ -35,6 +35,7 @@ from pool.web.admin import (  # noqa: E402, F401 — they add the views
     keys,
     limits,
     old_paths,
+    one_key,
     past_imports,
     playground,
     pools,

@@ -11,7 +11,8 @@ from pool.core.faults import Fault
 from pool.web import htmx
 from pool.web.admin import admin
 from pool.web.admin.key_filters import MOST, chosen
-from pool.web.admin.keys import back_of
+from pool.web.admin.keys import back_of, found
+from pool.web.bulk import Selection
 from pool.web.here import aside
 from pool.web.key_formats import FORMATS
 from pool.web.login import unlocked
@@ -25,7 +26,16 @@ ENDINGS = {"lines": "txt", "csv": "csv", "json": "json", "env": "env"}
 @admin.post("/keys/selected/copy")
 def copy_selected() -> Response:
     """Up to 500 to look at and to copy, up to 10,000 as a file."""
-    selection, back, as_file = chosen(), back_of(request.form), request.form.get("file", "")
+    return _copy(chosen())
+
+
+@admin.post("/keys/<int:key_id>/copy")
+def copy_key(key_id: int) -> Response:
+    return _copy(Selection([found(key_id).id]))
+
+
+def _copy(selection: Selection) -> Response:
+    back, as_file = back_of(request.form), request.form.get("file", "")
     wanted = as_file or request.form.get("format", "")
     wanted = wanted if wanted in FORMATS else "lines"
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -15,12 +16,18 @@ from pool.core import lengths
 from pool.core.catalogue import LIMITED
 from pool.web.api.key_shapes import limited_keys
 from pool.web.bulk import Selection
+from pool.web.code_words import code_text
 from pool.web.here import now, read
 from pool.web.ids import row_id, row_ids
+from pool.web.lately import lately
+from pool.web.moments import for_field, parse_moment
+from pool.web.names import isolated
 from pool.web.origin import own_path
 
 MOST = 500
 """Keys of a selection that are named: as many as the longest page has."""
+
+MOST_REASONS = 6
 
 UNTESTED = "untested"
 SORTS = (
@@ -46,7 +53,16 @@ def wanted_of(args: Args) -> queries.Wanted:
         pool_id=args.get("pool", type=row_id),
         limited=limited_keys() if state == LIMITED else (),
         import_id=args.get("import", type=row_id),
+        model=args.get("model", "").strip()[:200],
+        added_since=_moment(args.get("since", "")),
     )
+
+
+def _moment(text: str) -> float | None:
+    try:
+        return parse_moment(text.strip())
+    except (ValueError, OverflowError):
+        return None
 
 
 def order_of(args: Args) -> queries.Order:
@@ -82,8 +98,32 @@ def filters_of(args: Args, wanted: queries.Wanted) -> dict[str, Any]:
         "provider": wanted.provider or None,
         "pool": wanted.pool_id,
         "import": wanted.import_id,
+        "model": wanted.model or None,
+        "since": for_field(wanted.added_since) or None,
         "sort": sort if sort in SORTS[1:] else None,
     }
+
+
+PINNED: dict[str, Callable[[Any], str]] = {
+    "code": lambda code: code_text(code),
+    "model": lambda name: _("rest for %(name)s", name=isolated(name)),
+    "tag": lambda name: _("tag %(name)s", name=isolated(name)),
+    "project": lambda name: _("project %(name)s", name=isolated(name)),
+    "provider": lambda slug: _("provider %(name)s", name=isolated(slug)),
+    "import": lambda number: _("import %(number)s", number=number),
+    "since": lambda when: _("added since %(when)s", when=when.replace("T", " ") + " UTC"),
+}
+"""What narrows a list of keys down beside their state, their pool and a search; and how that is said."""
+
+
+def pins_of(filters: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Those in force, by their names."""
+    return [(name, said(filters[name])) for name, said in PINNED.items() if filters[name]]
+
+
+def reasons_of(at: float) -> list[str]:
+    """What the most keys rest for now."""
+    return lately("reasons", read, queries.rest_reasons, at, MOST_REASONS)
 
 
 def counts_of(wanted: queries.Wanted) -> dict[str, int]:

@@ -14,7 +14,16 @@ from pool.core.keys import FOREVER
 from pool.core.quota import next_reset
 from pool.web import htmx
 from pool.web.admin import admin
-from pool.web.admin.key_filters import SORTS, counts_of, filters_of, order_of, sort_text, wanted_of
+from pool.web.admin.key_filters import (
+    SORTS,
+    counts_of,
+    filters_of,
+    order_of,
+    pins_of,
+    reasons_of,
+    sort_text,
+    wanted_of,
+)
 from pool.web.admin.key_use import limit_window_text, used_by
 from pool.web.api.key_shapes import cursor_of
 from pool.web.check_words import check_text
@@ -30,6 +39,8 @@ admin.add_app_template_filter(limit_window_text, "limit_window")
 
 SIZES = (25, 50, 100, 250, 500)
 SIZE = 50
+BRIEF = 100
+"""Pages of so many keys and more show a line a key: with everything that a row offers they weigh a megabyte."""
 
 
 @admin.get("/keys")
@@ -48,14 +59,16 @@ def listing(args: MultiDict[str, str], back: str) -> dict[str, Any]:
     counts = counts_of(wanted)
     filters = {**filters_of(args, wanted), "size": None if size == SIZE else size}
     return {
-        "rows": [(row, _standing(row, at), used[row.id]) for row in rows[:size]],
+        "rows": [(row, standing_of(row, at), used[row.id]) for row in rows[:size]],
         "counts": counts,
         "matching": counts[wanted.state or "all"],
         "empty": not keypool().catalogue.keys,
         "pools": list(keypool().catalogue.pools.values()),
         "providers": list(keypool().catalogue.providers),
         "filters": filters,
-        "narrowed": [name for name in ("code", "tag", "project", "provider", "import") if filters[name]],
+        "pins": pins_of(filters),
+        "reasons": reasons_of(at),
+        "brief": size >= BRIEF,
         "sorts": SORTS,
         "sizes": SIZES,
         "usual_size": SIZE,
@@ -134,7 +147,7 @@ def delete_key(key_id: int) -> Response:
     audit("key.delete", f"key {key_id}", before={"key": row.hint, "pools": list(row.pools)})
     text = _("%(key)s is in the bin, for seven days.", key=row.hint)
     flash({"text": text, "undo": url_for(".restore_key", key_id=key_id)})  # type: ignore[arg-type]
-    return htmx.moved(back_of(request.form))
+    return htmx.moved(back_without(key_id))
 
 
 @admin.post("/keys/<int:key_id>/restore")
@@ -163,10 +176,13 @@ def shown_row(before: queries.KeyRow, text: str, fragment: str = "keys/_row.html
     row = found(before.id)
     at = now()
     used = used_by([row], at)[row.id]
-    return htmx.page(fragment, fragment, row=row, standing=_standing(row, at), used=used, back=back, **more)
+    alone = urlsplit(back).path == url_for(".key", key_id=row.id)
+    return htmx.page(
+        fragment, fragment, row=row, standing=standing_of(row, at), used=used, back=back, alone=alone, **more
+    )
 
 
-def _standing(row: queries.KeyRow, at: float) -> Standing:
+def standing_of(row: queries.KeyRow, at: float) -> Standing:
     return standing(row, keypool().catalogue.benches(row.id), at)
 
 
@@ -186,3 +202,9 @@ def until_of(choice: str) -> float:
 def back_of(given: Any) -> str:
     """The page somebody came from, with its filters."""
     return own_path(given.get("back", ""), url_for(".keys"))
+
+
+def back_without(key_id: int) -> str:
+    """The same, once the key is gone, and its own page with it."""
+    back = back_of(request.form)
+    return url_for(".keys") if urlsplit(back).path == url_for(".key", key_id=key_id) else back

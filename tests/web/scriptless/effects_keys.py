@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from pool.core.keys import FOREVER
 from pool.core.quota import next_reset
@@ -27,7 +28,7 @@ from tests.web.scriptless.stage import NAMED
 
 def finds_keys(p: Pressed) -> None:
     p.changes_nothing()
-    assert p.path == "/keys?q=laptop&pool=2&sort=&size=25&code=&tag=&project=&provider="
+    assert p.path == "/keys?q=laptop&pool=2&sort=&size=25&code=&tag=&project=&provider=&model=&since="
     shown = [node.get("id") for node in p.page.all("tr") if node.get("id")]
     assert len(shown) == 1
     p.says(NAMED[:8], "laptop of Ann")
@@ -44,6 +45,18 @@ def tests_a_key(p: Pressed) -> None:
     p.changes()
     p.tells_the_trail("key.test", f"key {key_id}")
     p.says(": alive, ", "tested just now")
+
+
+def opens(title: str) -> Effect:
+    """A page about the key whose row it is, which knows the way back."""
+
+    def effect(p: Pressed) -> None:
+        p.changes_nothing()
+        p.says(title, p.house.keypool.catalogue.keys[p.args["key_id"]].hint)
+        assert urlsplit(p.path).path.startswith(f"/keys/{p.args['key_id']}/")
+        assert dict(parse_qsl(urlsplit(p.path).query)) == {"back": p.address}
+
+    return effect
 
 
 def revives_a_key(p: Pressed) -> None:
@@ -255,15 +268,19 @@ FORMATS = ("lines", "csv", "json", "env")
 
 ENTRIES: Entries = {
     **on("admin.keys", "GET admin.keys", Entry(finds_keys, {"q": "laptop", "pool": "2"})),
-    **on("admin.keys", "POST admin.test_key", Entry(tests_a_key)),
-    **on("admin.keys, stats.stat", "POST admin.revive_key", Entry(revives_a_key)),
-    **on("admin.keys, stats.stat", "POST admin.enable_key", Entry(enables_a_key)),
-    **on("admin.keys", "POST admin.copy_selected", Entry(asks_for_the_password, status=403)),
+    **on("admin.keys, admin.key", "POST admin.test_key in #row", Entry(tests_a_key)),
+    **on("admin.keys, admin.key", "POST admin.revive_key in #row", Entry(revives_a_key)),
+    **on("stats.stat", "POST admin.revive_key", Entry(revives_a_key)),
+    **on("admin.keys, admin.key", "POST admin.copy_key in #row", Entry(asks_for_the_password, status=403)),
+    **on("admin.keys, admin.key", "POST admin.enable_key in #row", Entry(enables_a_key)),
+    **on("stats.stat", "POST admin.enable_key", Entry(enables_a_key)),
+    **on("admin.keys, admin.key", "GET admin.edit_key in #row", Entry(opens("Change a key"))),
+    **on("admin.keys, admin.key", "GET admin.ask_delete_key in #row", Entry(opens("Delete a key"))),
     **on("admin.ask_delete_key", "POST admin.delete_key", Entry(deletes_a_key)),
     **on("admin.keys", "POST admin.restore_key", Entry(brings_back("key.restore", "is back."))),
     **on("admin.keys", "POST admin.undo_selected", Entry(brings_back("key.undo", "Undone."))),
     **on("admin.delete_selected", "POST admin.delete_selected", Entry(deletes_keys)),
-    **on("admin.copy_selected", "POST admin.copy_selected", Entry(copies("lines"), TYPED)),
+    **on("admin.copy_selected, admin.copy_key", "POST admin.copy_selected", Entry(copies("lines"), TYPED)),
 }
 for _control, _entry in {
     "admin.test_selected": Entry(tests_keys, ticks(in_default_alone)),
@@ -291,7 +308,7 @@ for _control, _entry in {
 }.items():
     ENTRIES |= on("admin.keys", f"POST {_control} in #selection", _entry)
 for _choice in CHOICES:
-    ENTRIES |= on("admin.keys", f"POST admin.disable_key for={_choice}", Entry(disables_a_key(_choice)))
+    ENTRIES |= on("admin.keys, admin.key", f"POST admin.disable_key for={_choice}", Entry(disables_a_key(_choice)))
 ENTRIES |= on("admin.edit_key", "POST admin.change_key", Entry(edits_a_key, {"note": "another note"}))
 for _format in FORMATS:
     ENTRIES |= on(

@@ -26,7 +26,7 @@ OPERATOR, STRANGER, HOLDER = "", "a stranger at ", "a holder at "
 
 BEGINNINGS = {
     OPERATOR: ("/keys?size=25", "/dashboard", "/nowhere", "/stat?pool=3", f"/keys/import/{UNDER_WAY}/result",
-               f"/keys/import/{TESTED}/result",
+               "/keys?size=100&tag=paid", "/keys/7", "/keys/8", f"/keys/import/{TESTED}/result",
                "/jobs/1?back=/keys", "/requests/nowhere", "/audit?who=nobody", "/clients?after=9", "/clients?q=nobody",
                "/imports/1"),
     STRANGER: ("/login", "/stat", "/nowhere"),
