@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from faults import clients, own, restarts, services, upstreams
+from faults import clients, machine, own, restarts, services, upstreams
 from faults.figures import Figures
 from tests.house import make_template
 
-SHARING = (*own.SHARING, *clients.SHARING)
+SHARING = (*own.SHARING, *machine.SHARING, *clients.SHARING)
 
 
 def run(folder: Path, requests: int, restarted: int) -> list[Figures]:
@@ -29,7 +29,7 @@ def on_one_machine(template: Path, folder: Path) -> list[Figures]:
         for shared in SHARING:
             at.fresh()
             rows.append(shared(at))
-    rows += [alone(template, _made(folder / alone.__name__)) for alone in own.ALONE]
+    rows += [alone(template, _made(folder / alone.__name__)) for alone in (*own.ALONE, *machine.cases(folder))]
     return rows
 
 

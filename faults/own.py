@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,8 +44,8 @@ class House:
     def rows_lost(self, sent: int) -> int:
         return rows_lost(of_sqlite(self.server), self.pool_id, self.rows_before + sent)
 
-    def blamed(self) -> int:
-        return blamed(of_sqlite(self.server), self.pool_id)
+    def blamed(self, culprits: Iterable[str] = ()) -> int:
+        return blamed(of_sqlite(self.server), self.pool_id, culprits)
 
     def figures(self, name: str, tally: Tally, note: str = "") -> Figures:
         """Where every request reached the server: each has its row."""
@@ -56,15 +56,18 @@ class House:
 
 
 @contextmanager
-def house(template: Path, folder: Path) -> Iterator[House]:
-    variables = {"OPENAI_API_KEYS": ",".join(keys("own", 4))}
-    with ScriptedUpstream() as upstream, Server(instance(template, folder), upstream.url, **variables) as server:
-        at = House(server, upstream, Admin(server.url), server.rows(DEFAULT_POOL)[0][0])
-        at.fresh()
-        yield at
+def house(template: Path, folder: Path, config: str = "gunicorn.conf.py", **variables: str) -> Iterator[House]:
+    variables.setdefault("OPENAI_API_KEYS", ",".join(keys("own", 4)))
+    with ScriptedUpstream() as upstream:
+        server = Server(instance(template, folder), upstream.url, **variables)
+        server.config = config
+        with server:
+            at = House(server, upstream, Admin(server.url), server.rows(DEFAULT_POOL)[0][0])
+            at.fresh()
+            yield at
 
 
-def _loaded(server: Server, act: Callable[[], object], clients: int = CLIENTS) -> Tally:
+def loaded(server: Server, act: Callable[[], object], clients: int = CLIENTS) -> Tally:
     """Half a second of requests, whatever is done meanwhile, and half a second more."""
     load = Load([server.port], CLIENT_KEY, clients, pause_s=0.02)
     gevent.sleep(0.5)
@@ -82,7 +85,7 @@ def database_locked(at: House) -> Figures:
             gevent.sleep(LOCKED_S)
             other.execute("ROLLBACK")
 
-    return at.figures("SQLite locked", _loaded(at.server, hold), f"{LOCKED_S:.0f} s")
+    return at.figures("SQLite locked", loaded(at.server, hold), f"{LOCKED_S:.0f} s")
 
 
 def disk_full(at: House) -> Figures:
@@ -103,7 +106,7 @@ def _no_room(at: House, name: str, size_bytes: int) -> Figures:
         gevent.sleep(LOCKED_S)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
 
-    return at.figures(name, _loaded(at.server, fill), f"{LOCKED_S:.0f} s")
+    return at.figures(name, loaded(at.server, fill), f"{LOCKED_S:.0f} s")
 
 
 def worker_killed(template: Path, folder: Path) -> Figures:

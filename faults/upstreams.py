@@ -163,6 +163,7 @@ FAULTS = (
     Fault("TLS certificate nobody vouches for", at=_self_signed),
     Fault("connect timeout", at=_black_hole),
     Fault("no head in time", stall(), stream=True),
+    Fault("hangs for good", stall(), stream=False),
     Fault("RST before the first byte", close_before_head(reset=True)),
     Fault("end before the first byte", close_before_head()),
     Fault("not HTTP at all", raw(b"SSH-2.0-OpenSSH_9.9\r\n")),
@@ -189,6 +190,7 @@ FAULTS = (
     Fault("stream without its end", sse(openai_stream(SAYS, finish=None)), spare=False, stream=True, must_fail=ALL),
     Fault("all keys refused", INVALID, spare=False, must_fail=ALL, guilty=_every),
     Fault("all keys at their minute's limit", MINUTE, spare=False, must_fail=ALL, guilty=_every),
+    Fault("all keys of a provider that hangs", stall(), spare=False, must_fail=ALL, most=20),
     Fault("all keys of a provider that is down", DOWN, spare=False, must_fail=ALL),
 )  # fmt: skip
 

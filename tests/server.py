@@ -42,6 +42,7 @@ class Server:
         }
         self.log_file = instance.parent / f"{instance.name}.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.config = "gunicorn.conf.py"
 
     def __enter__(self) -> Server:
         self.start()
@@ -53,7 +54,7 @@ class Server:
         self.stop()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "app:create_app()"]
+        command = [sys.executable, "-m", "gunicorn", "-c", self.config, "app:create_app()"]
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=self.variables, stdout=log, stderr=log)
         deadline = time.monotonic() + READY_S

@@ -1,0 +1,241 @@
+"""What goes wrong with the machine: its clock jumps, no file is left to open, the disk is full to the last byte."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import resource
+import shutil
+import struct
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import gevent
+import requests
+
+from faults.asking import Caller, Tally
+from faults.figures import Figures
+from faults.own import House, house, loaded
+from tests.server import CLIENT_KEY
+from tests.upstream import SAYS, Action, Request, gemini_error, openai_stream, sse
+
+PACIFIC = ZoneInfo("America/Los_Angeles")
+FLASH = "gemini-2.5-flash"
+GEMINI = tuple(f"AIzaSyClock{n:04d}" + "c" * 24 for n in range(2))
+A_DAY = 3
+"""So many requests a day and key the provider allows."""
+
+DAYS = (date(2027, 3, 14), date(2027, 7, 1), date(2027, 11, 7))
+"""One of 23 hours, one of 24, one of 25."""
+
+FILES_LEFT = 8
+CROWD = 40
+DISK_BYTES = 12 * 2**20
+FULL_S = 4.0
+MOST_TRACEBACKS = 4
+"""Of the few chores that write, one each."""
+
+
+class Clock:
+    """The wall clock of a server that runs with `clocked_gunicorn.py`."""
+
+    def __init__(self, file: Path) -> None:
+        file.write_bytes(bytes(8))
+        with file.open("r+b") as opened:
+            self._ahead = mmap.mmap(opened.fileno(), 8)
+
+    def now(self) -> float:
+        return time.time() + struct.unpack("d", self._ahead)[0]
+
+    def set(self, to: float) -> None:
+        self._ahead[:] = struct.pack("d", to - time.time())
+
+    def jump(self, seconds: float) -> None:
+        self.set(self.now() + seconds)
+
+    def today(self) -> date:
+        """As Google counts days."""
+        return datetime.fromtimestamp(self.now(), PACIFIC).date()
+
+
+def midnight(day: date) -> float:
+    return datetime(day.year, day.month, day.day, tzinfo=PACIFIC).timestamp()
+
+
+class Google:
+    """A provider whose keys have so many requests a day, by its own clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._used: Counter[tuple[str, date]] = Counter()
+
+    def __call__(self, request: Request) -> Action | None:
+        if not request.key or request.key not in GEMINI:
+            return None
+        self._used[request.key, self._clock.today()] += 1
+        if self._used[request.key, self._clock.today()] <= A_DAY:
+            return None
+        quota = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
+        return gemini_error(429, quota_id=quota, quota_value=str(A_DAY), retry_delay="17s")
+
+
+class Asking:
+    """Sends requests one after another, and notes each that came to something else than it should."""
+
+    def __init__(self, at: House, clock: Clock) -> None:
+        self.at, self.clock = at, clock
+        self.tally = Tally()
+        self.due = 0
+        self.broken: list[str] = []
+
+    def ask(self, refused: bool = False, waits_s: float = 0.0) -> None:
+        url = f"{self.at.server.url}/v1beta/models/{FLASH}:generateContent"
+        body = {"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}
+        answer = requests.post(url, json=body, headers={"x-goog-api-key": CLIENT_KEY}, timeout=30)
+        self.tally.sent += 1
+        self.tally.told += answer.status_code != 200
+        self.due += refused
+        when = datetime.fromtimestamp(self.clock.now(), PACIFIC).isoformat(" ", "minutes")
+        if (answer.status_code == 429) != refused:
+            self.broken.append(f"{answer.status_code} at {when}")
+        elif refused and abs(float(answer.headers["Retry-After"]) - waits_s) > 5:
+            self.broken.append(f"told to wait {answer.headers['Retry-After']} s at {when}, not {waits_s:.0f}")
+
+
+def clock_jumps(template: Path, folder: Path) -> Figures:
+    """Days of 23, 24 and 25 hours: a spent quota rests to the end of the day, and not a moment longer; then the clock
+    goes back and forth by an hour, also in the middle of streams."""
+    clock = Clock(folder / "clock")
+    variables = {"API_KEYS": ",".join(GEMINI), "FAULTS_CLOCK": str(folder / "clock")}
+    with house(template, folder, config="faults/clocked_gunicorn.py", **variables) as at:
+        asking = Asking(at, clock)
+        at.upstream.script(Google(clock))
+        for day in DAYS:
+            begins, ends = midnight(day), midnight(day + timedelta(days=1))
+            clock.set(begins + 60)
+            for _ in range(A_DAY * len(GEMINI)):
+                asking.ask()
+            asking.ask(refused=True, waits_s=ends - clock.now())
+            calls = len(at.upstream.requests)
+            clock.set(ends - 30)
+            asking.ask(refused=True, waits_s=30)
+            if len(at.upstream.requests) != calls:
+                asking.broken.append(f"keys were asked while they rested on {day}")
+            clock.set(ends + 2)
+            asking.ask()
+        at.upstream.script(None)  # Google's clock does not go back
+        for seconds in (-3600, 7200, -3600):
+            clock.jump(seconds)
+            asking.ask()
+        streams = _streams_while_it_jumps(at, clock)
+        told = asking.tally.told + streams.told
+        broken = (*asking.broken, *streams.words)
+        if "Traceback" in at.server.log:
+            broken += ("Traceback in the log",)
+        sent = asking.tally.sent + streams.sent
+        return Figures(
+            "clock jumps over the reset, DST both ways, and by an hour", sent, len(at.upstream.requests), told,
+            streams.silent, at.rows_lost(sent), at.blamed(GEMINI), must_fail=asking.due, broken=broken,
+            note="days of 23, 24 and 25 hours",
+        )  # fmt: skip
+
+
+def _streams_while_it_jumps(at: House, clock: Clock) -> Tally:
+    at.upstream.script(sse(openai_stream([*SAYS[:-1], *[""] * 10, SAYS[-1]]), delay_s=0.1, done=True))
+    tally = Tally()
+    streams = [gevent.spawn(_comes, at, tally, True) for _ in range(10)]
+    at.upstream.wait_until(lambda: sum(connection.idle is False for connection in at.upstream.connections) >= 10, 5)
+    for seconds in (3600, -7200, 3600):
+        clock.jump(seconds)
+        gevent.sleep(0.2)
+    gevent.joinall(streams, raise_error=True)
+    return tally
+
+
+def no_files_left(at: House) -> Figures:
+    """The worker may open a few files more, and a crowd comes: who gets in is answered or told, the others wait."""
+    tally = Tally()
+
+    def crowd() -> None:
+        pid = at.server.worker_pid()
+        _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        opened = len(os.listdir(f"/proc/{pid}/fd"))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (opened + FILES_LEFT, most))
+        try:
+            come = [gevent.spawn(_comes, at, tally) for _ in range(CROWD)]
+            gevent.sleep(2.0)
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+        gevent.joinall(come, raise_error=True)
+
+    others = loaded(at.server, crowd)
+    sent = tally.sent + others.sent
+    after = loaded(at.server, lambda: None)
+    broken = tuple(after.words) if after.told or after.silent else ()
+    return Figures(
+        "no files left to open", sent + after.sent, len(at.upstream.requests), tally.told + others.told + after.told,
+        tally.silent + others.silent + after.silent, 0, at.blamed(), must_fail=None, broken=broken,
+        note=f"{CROWD} clients come, room for {FILES_LEFT}",
+    )  # fmt: skip
+
+
+def _comes(at: House, tally: Tally, stream: bool = False) -> None:
+    caller = Caller([at.server.port], CLIENT_KEY)
+    caller.ask(tally, stream)
+    caller.close()
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def may_mount(folder: Path) -> bool:
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        return False
+    try:
+        with small_disk(folder / "may-mount"):
+            return True
+    except (OSError, subprocess.CalledProcessError):
+        return False
+
+
+def disk_full(template: Path, folder: Path) -> Figures:
+    """A disk of its own, filled to the last byte while requests come."""
+    disk = folder / "disk"
+
+    def fill() -> None:
+        until = time.monotonic() + FULL_S
+        with (disk / "filler").open("wb", buffering=0) as filler:
+            while time.monotonic() < until:
+                with suppress(OSError):
+                    while filler.write(bytes(4096)):
+                        pass
+                gevent.sleep(0.05)
+        (disk / "filler").unlink()
+
+    with small_disk(disk), house(template, disk) as at:
+        figures = at.figures("disk full to the last byte, the log's, too", loaded(at.server, fill), f"{FULL_S:.0f} s")
+        tracebacks = at.server.log.count("Traceback")
+        told = (f"{tracebacks} tracebacks in the log",) if tracebacks > MOST_TRACEBACKS else ()
+        return replace(figures, broken=figures.broken + told)
+
+
+def cases(folder: Path) -> tuple[Callable[[Path, Path], Figures], ...]:
+    """Each with a server of its own."""
+    return (clock_jumps, disk_full) if may_mount(folder) else (clock_jumps,)
+
+
+SHARING = (no_files_left,)
