@@ -200,13 +200,18 @@ def without_comments(block: bytes) -> bytes:
 
 def read(block: bytes) -> Event | None:
     """The event in one block of `blocks`; None for comments and blank lines."""
-    if block.startswith(b"data: "):
-        size = len(block)
-        if block.endswith(b"\r\n\r\n") and block.find(b"\r") == size - 4:
-            return Event(block[6:-4])
-        if block.find(b"\n") == size - 2 and block[-1] == 10 and b"\r" not in block:
-            return Event(block[6:-2])
-    return next(events(block.removeprefix(BOM)), None)
+    return _sole(block) or next(events(block.removeprefix(BOM)), None)
+
+
+def _sole(whole: bytes) -> Event | None:
+    """The event in a run that is nothing but one of one line, as nearly all are; None where it may be anything."""
+    if whole.startswith(b"data: "):
+        size = len(whole)
+        if whole.endswith(b"\r\n\r\n") and whole.find(b"\r") == size - 4 and whole.find(b"\n") == size - 3:
+            return Event(whole[6:-4])
+        if whole.find(b"\n") == size - 2 and whole[-1] == 10 and b"\r" not in whole:
+            return Event(whole[6:-2])
+    return None
 
 
 def _read(block: bytes) -> Event | None:
@@ -242,7 +247,13 @@ class Decoder:
 
     def feed(self, piece: bytes) -> list[Event]:
         whole = self._cutter.feed(piece)
-        return list(events(self._without_bom(whole))) if whole else []
+        if not whole:
+            return []
+        sole = _sole(whole)
+        if sole is None:
+            return list(events(self._without_bom(whole)))
+        self._at_start = False
+        return [sole]
 
     def end(self) -> list[Event]:
         """What is left at the end of the stream, read as if its blank line had come.
