@@ -2,6 +2,8 @@
 // again, counting down, ticking pages, closing menus, keeping the focus, telling what went wrong, looking again.
 "use strict";
 
+const LOOKS = ["look", "soon", "newday"];
+
 function shownButtons(root) {
   if (!navigator.clipboard) return;
   for (const button of root.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
@@ -167,16 +169,18 @@ document.addEventListener("change", (event) => {
 });
 
 // Whoever pressed a button that is gone with the answer goes on beside it, not at the top of the page.
-let asker;
+const askers = new WeakMap();  // by request: what looks again does so while others are under way
+const HANDLES = "a[href], button, summary, input, select, textarea, [tabindex='0']";
 
 document.addEventListener("htmx:beforeRequest", ({ detail }) => {
-  asker = detail.elt.contains(document.activeElement) && { target: detail.target.id, menu: detail.elt.closest(".bulk .menu") };
+  if (!detail.elt.contains(document.activeElement)) return;
+  askers.set(detail.xhr, { target: detail.target.id, menu: detail.elt.closest(".bulk .menu") });
 });
 
-document.addEventListener("htmx:afterSettle", () => {
-  if (!asker) return;
-  const { target, menu } = asker;
-  asker = undefined;
+document.addEventListener("htmx:afterSettle", ({ detail }) => {
+  if (!askers.has(detail.xhr)) return;
+  const { target, menu } = askers.get(detail.xhr);
+  askers.delete(detail.xhr);
   if (menu) {
     menu.open = false;
     menu.querySelector("summary").focus();
@@ -185,6 +189,36 @@ document.addEventListener("htmx:afterSettle", () => {
   const place = document.getElementById(target);
   const next = place?.matches("tr") ? place.querySelector('[id^="switch-"], [id^="test-"]') : place;
   next?.focus({ preventScroll: true });
+  if (document.activeElement === document.body) place?.querySelector(HANDLES)?.focus({ preventScroll: true });
+});
+
+// What looks again by itself takes nothing out of anybody's hands: what is unfolded stays so, and the focus where it is.
+const inHand = new Map();
+const looked = (detail) => LOOKS.includes(detail.requestConfig?.triggeringEvent?.type);
+
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (!looked(detail)) return;
+  const { target } = detail;
+  const held = target.contains(document.activeElement) ? document.activeElement : undefined;
+  inHand.set(target.id, {
+    open: [...target.querySelectorAll("details[open][id]")].map(({ id }) => id),
+    scrolled: [...target.querySelectorAll(".scrolled")].map(({ scrollTop }) => scrollTop),
+    held: held && !held.id && { href: held.getAttribute("href"), at: [...target.querySelectorAll(HANDLES)].indexOf(held) },
+  });
+});
+
+document.addEventListener("htmx:afterSwap", ({ detail }) => {
+  const { id } = detail.target;
+  const place = document.getElementById(id);
+  const known = inHand.get(id);
+  inHand.delete(id);
+  if (!known || !place) return;
+  for (const each of known.open) document.getElementById(each)?.setAttribute("open", "");
+  place.querySelectorAll(".scrolled").forEach((each, at) => { each.scrollTop = known.scrolled[at] ?? 0; });
+  if (!known.held) return;
+  const handles = [...place.querySelectorAll(HANDLES)];
+  const same = known.held.href && handles.find((each) => each.getAttribute("href") === known.held.href);
+  (same || handles[known.held.at])?.focus({ preventScroll: true });
 });
 
 // An answer that changes nothing on the page says so: htmx itself is silent about it.
@@ -246,9 +280,9 @@ document.addEventListener("htmx:afterRequest", ({ detail }) => {
   for (const flash of document.querySelectorAll("[data-trouble]")) flash.remove();
 });
 
-// Pages that show what happens look again, while somebody looks at them.
+// Pages that show what happens look again, while somebody looks at them and is not about to copy from them.
 function look() {
-  if (document.visibilityState === "visible") document.body.dispatchEvent(new Event("look"));
+  if (document.visibilityState === "visible" && getSelection().isCollapsed) document.body.dispatchEvent(new Event("look"));
 }
 setInterval(look, 15_000);
 // What runs is looked at more often than what is over.
@@ -257,10 +291,20 @@ setInterval(() => {
   document.body.dispatchEvent(new Event("soon"));
 }, 2_000);
 
+// How far it is, by quarters: every step would be too much to listen to.
+let quarters = 0;
+
+function sayProgress(progress) {
+  const now = progress ? Math.floor(4 * progress.position) : 0;
+  if (now > quarters) say(`${progress.getAttribute("aria-label")}: ${progress.nextElementSibling.textContent}`);
+  quarters = now;
+}
+
 // What somebody waited for is over: said once, when it came to an end before their eyes.
 document.addEventListener("htmx:afterSwap", ({ detail }) => {
-  const over = detail.target.id === "job" && document.querySelector("[data-over]");
-  if (over) say(over.dataset.over);
+  const job = detail.target.id === "job" ? document.getElementById("job") : null;
+  if (job?.dataset.over) say(job.dataset.over);
+  else if (job) sayProgress(job.querySelector("progress"));
 });
 document.addEventListener("visibilitychange", look);
 
