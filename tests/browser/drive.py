@@ -11,7 +11,8 @@ PAGES = (
     "/pools/2", "/pools/2/regenerate", "/pools/2/delete", "/keys?pool=2", "/keys/import", "/clients",
     "/clients/2/revoke", "/stat", "/stat?pool=2", "/settings", "/account", "/providers",
     "/providers/gemini", "/playground", "/requests", "/audit", "/imports", "/jobs", "/bin", "/settings/api",
-    "/keys/1/edit", "/keys/1/limits", "/pools/1/limits", "/clients/2/limits",
+    "/keys/1/edit", "/keys/1/limits", "/pools/1/limits", "/clients/2/limits", "/keys/1",
+    "/keys?size=100&provider=gemini", "/imports/1", "/jobs/1", "/nothing-here",
 )  # fmt: skip
 WIDTHS = (320, 360, 768, 1000, 1280, 1600)
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -166,6 +167,19 @@ def too_wide(page, width):
     return page.evaluate(WIDER) > 0
 
 
+def others(browser, url, key, seen):
+    """Pages of those who are no admin: of somebody with a user key, and a stranger's. Yields (page, name)."""
+    page = browser.new_context().new_page()
+    watch(page, seen)
+    page.goto(f"{url}/nothing-here")
+    yield page, "nothing here, for a stranger"
+    page.goto(f"{url}/login")
+    page.fill("input[type=password]", key)
+    page.press("input[type=password]", "Enter")
+    page.wait_for_url(f"{url}/own")
+    yield page, "/own"
+
+
 def wrongs(page, path, scheme):
     """What axe holds against a page, of those things that keep somebody out."""
     found = Axe().run(page).response["violations"]
@@ -176,7 +190,7 @@ def wrongs(page, path, scheme):
     ]
 
 
-def main(chromium, url, password, hostile):
+def main(chromium, url, password, hostile, client_key):
     seen, wide, wrong, shown = [], [], [], {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -202,6 +216,11 @@ def main(chromium, url, password, hostile):
             for scheme in ("light", "dark"):
                 other.emulate_media(color_scheme=scheme)
                 wrong += wrongs(other, name, scheme)
+        for shown_to, name in others(browser, url, client_key, seen):
+            wide += [f"{name} at {width}" for width in WIDTHS if too_wide(shown_to, width)]
+            for scheme in ("light", "dark"):
+                shown_to.emulate_media(color_scheme=scheme)
+                wrong += wrongs(shown_to, name, scheme)
         for path in PAGES:
             page.goto(url + path)
             wide += [f"{path} at {width}" for width in WIDTHS if too_wide(page, width)]
