@@ -171,8 +171,9 @@ class Worker(GeventWorker):
             if isinstance(pieces, FileWrapper):
                 response.write_file(pieces)
             else:
+                write = response.write
                 for piece in pieces:
-                    response.write(piece)
+                    write(piece)
             response.close()
         finally:
             if hasattr(pieces, "close"):

@@ -78,7 +78,13 @@ class Connection:
         while True:
             # A short read emptied the socket: asking again before waiting would only cost a call.
             if not self._full and in_time:
-                in_time = self._wait_readable(deadline)
+                if self.closed:
+                    raise ConnectionAbortedError("closed")
+                if not self._watched:
+                    # It stays started between waits, for each start is a system call; until something comes unasked.
+                    self._watched = True
+                    self._readable.start(self._came)
+                in_time = self._wait(deadline)
             try:
                 data: bytes = self._socket.recv(RECEIVE_BYTES)
             except BlockingIOError:
@@ -114,15 +120,6 @@ class Connection:
         if self._waiter is not None:
             self._hub.loop.run_callback(self._waiter.throw, ConnectionAbortedError("closed while waiting"))
         self._on_close(self)
-
-    def _wait_readable(self, deadline: float) -> bool:
-        if self.closed:
-            raise ConnectionAbortedError("closed")
-        if not self._watched:
-            # It stays started between waits, for each start is a system call; until something comes unasked.
-            self._watched = True
-            self._readable.start(self._came)
-        return self._wait(deadline)
 
     def _came(self) -> None:
         if self._waiter is not None and not self._writing:

@@ -97,11 +97,13 @@ class Exchange:
         try:
             if not self.status and not self.wait(patience_s):
                 return None
+            message = self._message
             while True:
-                piece = self._next_piece()
-                if piece:
-                    return piece
-                if self._message.complete:
+                if message.pieces or self._gunzip is not None:
+                    piece = self._next_piece()
+                    if piece:
+                        return piece
+                if message.complete:
                     return self._clean_end()
                 silence_ends = self._heard_at + self._target.timeouts.idle_s
                 if not self._hear(min(silence_ends, patience_ends)):
