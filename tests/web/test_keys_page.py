@@ -90,7 +90,23 @@ def test_the_row_says_what_was_used_today_and_how_much_of_the_limit_that_is(hous
     assert 'data-label="Today">2<' in rows[free]
     assert 'data-label="Today">2<span class="detail"><progress max="1000" value="2"' in rows[capped]
     assert "2 / 1,000" in rows[capped]
-    assert "a day" in rows[capped]
+    assert "Attempts a day" in rows[capped]
+
+
+def test_the_row_shows_the_limit_its_key_is_nearest_to_and_its_page_all_of_them(house):
+    (key_id,) = house.add_keys(GEMINI_KEYS[0])
+    by_model = {"gemini-2.5-flash": {"rpm": 50, "rpd": 4}, "*": {"rpd": 30}}
+    house.keypool.inventory.set_limits([key_id], max_requests=100, limits=by_model)
+    house.chat("gemini-2.5-flash")
+    house.chat("gemini-2.5-flash")
+    house.chat("gemini-2.5-pro")
+    house.records()
+    visitor = Visitor(house)
+    assert "3 2 / 4 gemini-2.5-flash · Requests a day" in visitor.see("/keys").text
+    page = visitor.see(f"/keys/{key_id}").text
+    assert "Attempts in all 3 100" in page
+    assert "gemini-2.5-flash · Requests a minute 2 50" in page
+    assert "gemini-2.5-pro · Requests a day 1 30" in page
 
 
 def test_a_heading_sorts_by_its_column_and_back(house):

@@ -24,7 +24,7 @@ from pool.web.admin.key_filters import (
     sort_text,
     wanted_of,
 )
-from pool.web.admin.key_use import limit_window_text, used_by
+from pool.web.admin.key_use import used_by, used_in_brief
 from pool.web.api.key_shapes import cursor_of
 from pool.web.check_words import check_text
 from pool.web.here import audit, keypool, now, read
@@ -35,7 +35,6 @@ from pool.web.shown import Standing, standing, utc
 
 admin.add_app_template_filter(check_text, "checked")
 admin.add_app_template_filter(sort_text, "sorted_by")
-admin.add_app_template_filter(limit_window_text, "limit_window")
 
 SIZES = (25, 50, 100, 250, 500)
 SIZE = 50
@@ -55,7 +54,7 @@ def listing(args: MultiDict[str, str], back: str) -> dict[str, Any]:
     size = args.get("size", SIZE, type=row_id)
     size = size if size in SIZES else SIZE
     rows = read(queries.key_page, wanted, order, after=_place(after, order), size=size + 1)
-    used = used_by(rows[:size], at)
+    used = (used_in_brief if size >= BRIEF else used_by)(rows[:size], at)
     counts = counts_of(wanted)
     filters = {**filters_of(args, wanted), "size": None if size == SIZE else size}
     return {

@@ -7,7 +7,7 @@ from flask import Response, make_response, render_template, request
 from pool.adapters import queries
 from pool.core.quota import last_reset
 from pool.web.admin import admin
-from pool.web.admin.key_use import used_by
+from pool.web.admin.key_use import limits_spent, used_by
 from pool.web.admin.keys import found, standing_of
 from pool.web.here import keypool, now, read
 from pool.web.stats import Badge, badges
@@ -18,10 +18,12 @@ HOUR_S = 3600
 @admin.get("/keys/<int:key_id>")
 def key(key_id: int) -> Response:
     row, at = found(key_id), now()
+    served = _badges(key_id, at)
     return make_response(
         render_template(
             "keys/one.html", row=row, standing=standing_of(row, at), used=used_by([row], at)[key_id],
-            badges=_badges(key_id, at), back=request.path,
+            badges=served, back=request.path,
+            limits=limits_spent(key_id, [badge.model for badge in served if badge.model]),
         )
     )  # fmt: skip
 
