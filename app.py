@@ -24,6 +24,7 @@ from pool import settings as settings_module
 from pool.adapters import queries
 from pool.adapters.backup import Backups
 from pool.adapters.database import Database
+from pool.adapters.days import add_up_days, forget_old_usage
 from pool.adapters.eyes import DatabaseEyes
 from pool.adapters.fetching import Fetcher
 from pool.adapters.inventory import Inventory
@@ -359,6 +360,10 @@ def _chores(
     def forget() -> None:
         recorder.prune(time.time() - settings().usage_retention_days * 86_400)
 
+    def add_up() -> None:
+        add_up_days(database, time.time())
+        forget_old_usage(database, time.time())
+
     def forget_made() -> None:
         while database.write(forget_objects, time.time()):
             pass
@@ -378,6 +383,7 @@ def _chores(
             Chore("tidy the journal", 60.0, recorder.tidy),
             Chore("forget old requests", 3600.0, forget, alone=True),
             Chore("drop upstream objects that are over", 60.0, affinity.prune),
+            Chore("add up the days", 300.0, add_up, alone=True),
             Chore("forget upstream objects that are over", 3600.0, forget_made, alone=True),
             Chore("forget answers and drafts", 60.0, forget_secrets, alone=True),
             Chore("empty the bin of what lay there for seven days", 3600.0, empty_bin, alone=True),

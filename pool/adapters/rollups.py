@@ -13,12 +13,8 @@ from pool.core.outcomes import NOT_THE_KEYS, OK
 from pool.core.records import RequestRecord
 
 from . import tables
+from .days import note_late
 from .upserts import upsert
-
-_TALLY = (
-    "requests", "successes", "errors", "attempts", "tokens_in", "tokens_out", "tokens_cached", "tokens_thinking",
-    "estimated", "cost_nano", "latency_ms", "ttfb_ms", *tables.LATENCY_BUCKETS,
-)  # fmt: skip
 
 Place = tuple[Any, ...]
 
@@ -40,8 +36,8 @@ def add_up(session: Session, requests: list[Costed]) -> None:
 
 def _roll_up(session: Session, requests: list[Costed]) -> None:
     """Add to the hour's figures, by key and without the key. In sorted order, so that two writers never deadlock."""
-    by_key: dict[Place, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_TALLY, 0))
-    by_pool: dict[Place, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_TALLY, 0))
+    by_key: dict[Place, dict[str, int]] = defaultdict(lambda: dict.fromkeys(tables.TALLY, 0))
+    by_pool: dict[Place, dict[str, int]] = defaultdict(lambda: dict.fromkeys(tables.TALLY, 0))
     for costed in requests:
         record = costed.record
         hour = _hour(record.at)
@@ -63,7 +59,9 @@ def _roll_up(session: Session, requests: list[Costed]) -> None:
         (tables.TrafficHour, by_pool, ("hour", "pool_id", "client_key_id", "model")),
     ):
         rows = [dict(zip(keys, place, strict=True), **tally) for place, tally in sorted(tallies.items())]
-        upsert(session, table, rows, keys, add=_TALLY)
+        upsert(session, table, rows, keys, add=tables.TALLY)
+        if table is tables.TrafficHour:
+            note_late(session, table, rows)
 
 
 def _hour(at: float) -> int:
@@ -104,6 +102,7 @@ def _count_outcomes(session: Session, requests: list[Costed]) -> None:
     keys = ("hour", "side", "pool_id", "model", "operation", "status", "word")
     rows = [{**dict(zip(keys, place, strict=True)), "times": number} for place, number in sorted(times.items())]
     upsert(session, tables.OutcomeHour, rows, keys, add=("times",))
+    note_late(session, tables.OutcomeHour, rows)
 
 
 def _rescued(record: RequestRecord) -> bool:

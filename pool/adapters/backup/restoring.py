@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from pool.adapters import tables
 from pool.adapters.database import next_revision
+from pool.adapters.days import begin_days_anew
 from pool.adapters.schema import revisions
 from pool.adapters.vault import FINGERPRINT_KEY, Vault
 
@@ -189,6 +190,7 @@ def _clear(session: Session, same: bool) -> None:
     session.execute(update(tables.Pool).values(fallback_pool_id=None))
     for model in (*_HISTORY, *reversed(records.INVENTORY), *records.USAGE):
         session.execute(delete(model))
+    begin_days_anew(session)
 
 
 _REFERS: dict[str, tuple[tuple[str, str, bool], ...]] = {

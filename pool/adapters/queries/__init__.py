@@ -30,6 +30,7 @@ from pool.adapters.queries.fleet import (
 from pool.adapters.queries.given_up import due_keys, due_models
 from pool.adapters.queries.imports import ImportRow, import_page, import_row, left_of
 from pool.adapters.queries.jobs import JobRow, job_page, job_row
+from pool.adapters.queries.key_counts import key_counts
 from pool.adapters.queries.key_filters import SORTS, STANDINGS, STATES, Order, Wanted
 from pool.adapters.queries.keys import (
     KeyRow,
@@ -38,7 +39,6 @@ from pool.adapters.queries.keys import (
     Seat,
     attempts_of,
     key_count,
-    key_counts,
     key_ids,
     key_ids_of,
     key_page,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from typing import Any
+
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from pool.adapters.queries.days import summed
 from pool.adapters.tables import Key, OutcomeHour
 
 
@@ -16,6 +19,8 @@ def deaths_since(session: Session, since: float) -> int:
 
 def attempts_ended(session: Session, since: int, word: str) -> int:
     """Attempts that ended with this outcome, from the hour that begins at `since` on."""
-    hour = OutcomeHour
-    times = select(func.coalesce(func.sum(hour.times), 0))
-    return int(session.scalar(times.where(hour.hour >= since, hour.side == "attempt", hour.word == word)) or 0)
+
+    def build(hour: Any) -> Select[Any]:
+        return select(func.sum(hour.times)).where(hour.side == "attempt", hour.word == word)
+
+    return summed(session, OutcomeHour, since, build, 1).get((), [0])[0]

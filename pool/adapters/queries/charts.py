@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, and_, case, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, cast, func, select
 from sqlalchemy.orm import Session
 
+from pool.adapters.queries import days
 from pool.adapters.queries.traffic import CALLERS_OWN, Hour, hours_since
 from pool.adapters.tables import ClientKey, Request, TrafficHour
 
@@ -51,14 +52,15 @@ def names_of_clients(session: Session, client_ids: list[int]) -> dict[int, str]:
 
 def busiest(session: Session, table: str, since: int, size: int) -> list[Busy]:
     """The busiest first. `table`: models, pools or clients."""
-    hour, by = TrafficHour, _BY[table]
-    sums = [func.sum(figure) for figure in (hour.requests, hour.tokens_in + hour.tokens_out, hour.cost_nano)]
-    query = select(by, *sums).where(hour.hour >= since).group_by(by).order_by(sums[0].desc(), by).limit(size)
-    return [Busy(row[0], *map(int, row[1:])) for row in session.execute(query)]
 
 
-_BY: dict[str, Any] = {
-    "models": TrafficHour.model,
-    "pools": TrafficHour.pool_id,
-    "clients": TrafficHour.client_key_id,
-}
+    def build(hour: Any) -> Select[Any]:
+        by = getattr(hour, _BY[table])
+        figures = (hour.requests, hour.tokens_in + hour.tokens_out, hour.cost_nano)
+        return select(by, *(func.sum(figure) for figure in figures)).group_by(by)
+
+    found = days.busiest(days.summed(session, TrafficHour, since, build, 3), size)
+    return [Busy(what, *figures) for (what,), figures in found]
+
+
+_BY = {"models": "model", "pools": "pool_id", "clients": "client_key_id"}

@@ -35,6 +35,27 @@ class JobRow:
     undo: Mapping[str, Any] | None
 
 
+@dataclass(frozen=True, slots=True)
+class JobAtWork:
+    """As much of a job as a strip shows of it."""
+
+    id: int
+    kind: str
+    state: str
+    total: int
+    done: int
+
+
+MOST_AT_WORK = 10
+
+
+def jobs_at_work(session: Session) -> list[JobAtWork]:
+    """Jobs that run or wait, the oldest first, without what became of their rows."""
+    columns = Job.id, Job.kind, Job.state, Job.total, Job.done
+    query = select(*columns).where(Job.state.in_(("queued", "running"))).order_by(Job.id).limit(MOST_AT_WORK)
+    return [JobAtWork(*row) for row in session.execute(query)]
+
+
 def job_row(session: Session, job_id: int) -> JobRow | None:
     job = session.get(Job, job_id)
     return _row(job) if job is not None else None

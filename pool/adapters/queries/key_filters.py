@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Double,
     String,
@@ -22,6 +23,8 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from pool.adapters.tables import Key, KeyHealth, Membership, Provider
 
@@ -95,7 +98,7 @@ def conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         found.append(or_(Key.import_id == wanted.import_id, Key.restored_by == wanted.import_id, Key.id.in_(linked)))
     if wanted.model:
         names = {wanted.model, wanted.model.removeprefix("models/"), ""}
-        rests = select(KeyHealth.key_id).where(KeyHealth.model.in_(names), _in_force(wanted.now))
+        rests = select(KeyHealth.key_id).where(KeyHealth.model.in_(names), in_force(wanted.now))
         found.append(Key.id.in_(rests))
     if wanted.added_since is not None:
         found.append(Key.created_at >= wanted.added_since)
@@ -132,8 +135,27 @@ def of_pool_and_search(pool_id: int | None, search: str, binned: bool = False) -
     if search:
         own = (Key.hint_prefix, Key.hint_suffix, Key.name, Key.note, Key.email, Key.last_error, Key.project)
         columns = [*own, cast(Key.tags, String)]
-        found.append(or_(*(column.icontains(search, autoescape=True) for column in columns), *_as_shown(search)))
+        found.append(or_(*(_Holds(column, _pattern(search)) for column in columns), *_as_shown(search)))
     return found
+
+
+class _Holds(FunctionElement[bool]):
+    """Does a text match a pattern, whatever the case of its letters? SQLite's LIKE is that already: the two `lower`
+    that `icontains` puts round it treble the time of a search."""
+
+    inherit_cache = True
+    type = Boolean()
+
+
+@compiles(_Holds)
+def _holds(element: _Holds, compiler: Any, **words: Any) -> str:
+    text, pattern = (compiler.process(each, **words) for each in element.clauses)
+    return f"({text} {'LIKE' if compiler.dialect.name == 'sqlite' else 'ILIKE'} {pattern} ESCAPE '/')"
+
+
+def _pattern(search: str) -> str:
+    plain = search.replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return f"%{plain}%"
 
 
 def _as_shown(search: str) -> list[ColumnElement[bool]]:
@@ -165,7 +187,7 @@ def stands(standing: str, now: float) -> ColumnElement[bool]:
     """One standing a key; the later words of `STANDINGS` outdo the earlier ones."""
     dead = Key.dead_at.is_not(None)
     disabled = and_(Key.disabled_at.is_not(None), or_(Key.disabled_until.is_(None), Key.disabled_until > now))
-    benched = exists().where(KeyHealth.key_id == Key.id, _in_force(now))
+    benched = exists().where(KeyHealth.key_id == Key.id, in_force(now))
     match standing:
         case "dead":
             return dead
@@ -176,13 +198,13 @@ def stands(standing: str, now: float) -> ColumnElement[bool]:
     return and_(not_(benched), not_(disabled), not_(dead))
 
 
-def _in_force(now: float) -> ColumnElement[bool]:
+def in_force(now: float) -> ColumnElement[bool]:
     return or_(KeyHealth.until.is_(None), KeyHealth.until > now)
 
 
 def _failed_with(code: str, now: float) -> ColumnElement[bool]:
     """The log writes "503 overloaded The model is overloaded."."""
-    rests = exists().where(KeyHealth.key_id == Key.id, _in_force(now))
+    rests = exists().where(KeyHealth.key_id == Key.id, in_force(now))
     if code.isdecimal() and len(code) <= 3:
         said = Key.last_error.startswith(code, autoescape=True)
         return or_(said, rests.where(KeyHealth.status == int(code)))

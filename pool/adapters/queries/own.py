@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from pool.adapters.tables import Request, TrafficHour
-
-DAY_S = 86_400
+from pool.adapters.queries.days import summed
+from pool.adapters.tables import DAY_S, Request, TrafficHour
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +43,16 @@ class OwnRequest:
 
 def own_use(session: Session, client_id: int, since: int) -> list[OwnUse]:
     """From the hour that begins at `since`."""
-    hour = TrafficHour
-    day = hour.hour - hour.hour % DAY_S
-    sums = (func.sum(each) for each in (hour.requests, hour.errors, hour.tokens_in, hour.tokens_out, hour.cost_nano))
-    query = select(day, hour.model, *sums).where(hour.hour >= since, hour.client_key_id == client_id)
-    return [OwnUse(int(row[0]), row[1], *map(int, row[2:])) for row in session.execute(query.group_by(day, hour.model))]
+
+
+    def build(hour: Any) -> Select[Any]:
+        day = hour.hour - hour.hour % DAY_S
+        figures = (hour.requests, hour.errors, hour.tokens_in, hour.tokens_out, hour.cost_nano)
+        query = select(day, hour.model, *(func.sum(each) for each in figures))
+        return query.where(hour.client_key_id == client_id).group_by(day, hour.model)
+
+    found = summed(session, TrafficHour, since, build, 5)
+    return [OwnUse(int(day), model, *figures) for (day, model), figures in found.items()]
 
 
 def own_requests(session: Session, client_id: int, size: int) -> list[OwnRequest]:

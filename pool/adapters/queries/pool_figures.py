@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session
 
+from pool.adapters.queries.days import Sums, summed
 from pool.adapters.tables import Key, Membership, Meta, Request, TrafficHour
 
 _NAME = "pool_figures:"
@@ -67,13 +68,12 @@ def pool_figures(session: Session, pool_ids: Sequence[int], now: float) -> dict[
     """By pool. Those never reset are added up in one walk over the roll-ups."""
     facts = session.execute(select(Meta.name, Meta.number, Meta.value).where(Meta.name.startswith(_NAME)))
     resets = {int(name.removeprefix(_NAME)): (hour, value) for name, hour, value in facts}
-    hour = TrafficHour
     whole = [pool_id for pool_id in pool_ids if pool_id not in resets]
-    query = select(hour.pool_id, *_sums()).where(hour.pool_id.in_(whole)).group_by(hour.pool_id)
-    sums = {row[0]: tuple(map(int, row[1:])) for row in session.execute(query)}
+    found = _since(session, whole, 0) if whole else {}
+    sums = {pool_id: tuple(figures) for (pool_id,), figures in found.items()}
     for pool_id in set(pool_ids) & resets.keys():
         since, before = resets[pool_id]
-        row = session.execute(select(*_sums()).where(hour.pool_id == pool_id, hour.hour >= since)).one()
+        row = _since(session, [pool_id], since).get((pool_id,), [0] * 5)
         taken_off = map(int, before.split())
         sums[pool_id] = tuple(max(0, int(all_) - less) for all_, less in zip(row, taken_off, strict=True))
     return {pool_id: _figures(session, pool_id, sums.get(pool_id, (0,) * 5), now) for pool_id in pool_ids}
@@ -92,7 +92,13 @@ def _figures(session: Session, pool_id: int, sums: tuple[int, ...], now: float) 
     return replace(figures, minute_requests=lately_asked, minute_tokens=int(used))
 
 
-def _sums() -> list[Any]:
-    hour = TrafficHour
+def _since(session: Session, pool_ids: Sequence[int], since: int) -> Sums:
+    def build(hour: Any) -> Select[Any]:
+        return select(hour.pool_id, *_sums(hour)).where(hour.pool_id.in_(pool_ids)).group_by(hour.pool_id)
+
+    return summed(session, TrafficHour, since, build, 5)
+
+
+def _sums(hour: Any = TrafficHour) -> list[Any]:
     figures = (hour.requests, hour.successes, hour.errors, hour.tokens_in, hour.tokens_out)
     return [func.coalesce(func.sum(figure), 0) for figure in figures]

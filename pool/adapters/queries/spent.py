@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Select, String, cast, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from pool.adapters import tables
+from pool.adapters.queries.days import summed
 from pool.adapters.tables import Attempt, Key, Request, TrafficHour, UsageHour
 
 MOST_LATE_S = 3_600
@@ -66,15 +67,15 @@ class Tried:
 
 def client_spend(session: Session, day_began: float, month_began: float) -> dict[int, Spending]:
     """By client key."""
-    day = _spent_since(session, TrafficHour.client_key_id, Request.client_key_id, day_began)
-    month = _spent_since(session, TrafficHour.client_key_id, Request.client_key_id, month_began)
+    day = _spent_since(session, "client_key_id", Request.client_key_id, day_began)
+    month = _spent_since(session, "client_key_id", Request.client_key_id, month_began)
     return _both(day, month)
 
 
 def pool_spend(session: Session, day_began: float, month_began: float) -> dict[int, Spending]:
     """By the pool whose credential was presented."""
-    day = _spent_since(session, TrafficHour.pool_id, Request.pool_id, day_began)
-    month = _spent_since(session, TrafficHour.pool_id, Request.pool_id, month_began)
+    day = _spent_since(session, "pool_id", Request.pool_id, day_began)
+    month = _spent_since(session, "pool_id", Request.pool_id, month_began)
     return _both(day, month)
 
 
@@ -179,15 +180,18 @@ def _began_between(since: float, until: int) -> list[ColumnElement[bool]]:
 
 
 def _spent_since(
-    session: Session, rolled: InstrumentedAttribute[int], logged: InstrumentedAttribute[int | None], began: float
+    session: Session, rolled: str, logged: InstrumentedAttribute[int | None], began: float
 ) -> dict[int, Spent]:
-    """`rolled` and `logged` are one owner's column in the roll-up and in the log."""
-    hour, first = TrafficHour, _next_hour(began)
-    sums: list[Any] = [func.sum(column) for column in (hour.requests, hour.tokens_in + hour.tokens_out, hour.cost_nano)]
-    query: Any = select(rolled, *sums).where(hour.hour >= first, rolled > 0).group_by(rolled)
-    found = {row[0]: Spent(*map(int, row[1:])) for row in session.execute(query)}
+    """`rolled` and `logged` are one owner's column in the roll-ups and in the log."""
+    first = _next_hour(began)
+
+    def build(hour: Any) -> Select[Any]:
+        owner, figures = getattr(hour, rolled), (hour.requests, hour.tokens_in + hour.tokens_out, hour.cost_nano)
+        return select(owner, *(func.sum(each) for each in figures)).where(owner > 0).group_by(owner)
+
+    found = {owner: Spent(*sums) for (owner,), sums in summed(session, TrafficHour, first, build, 3).items()}
     if first > began:
-        sums = [func.count(), func.sum(Request.tokens_in + Request.tokens_out), func.sum(Request.cost_nano)]
+        sums: list[Any] = [func.count(), func.sum(Request.tokens_in + Request.tokens_out), func.sum(Request.cost_nano)]
         query = select(logged, *sums).where(Request.at >= began, Request.at < first, logged.is_not(None))
         for row in session.execute(query.group_by(logged)):
             found[row[0]] = _sum(found.get(row[0], Spent()), Spent(*map(int, row[1:])))

@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from pool.adapters.queries.days import busiest, summed
+from pool.adapters.queries.key_filters import in_force
 from pool.adapters.queries.traffic import went_wrong_by_the_caller
 from pool.adapters.tables import (
     LATENCY_BUCKETS,
@@ -144,8 +146,12 @@ def stat_keys(
 
     The page of keys first, by index, and then the figures of those alone.
     """
-    rows = session.execute(_page(scope, now, shown, after).limit(size)).all()
-    ids = [row[0] for row in rows]
+    ids: list[int] = list(session.scalars(_page(scope, now, shown, after).limit(size)))
+    about = select(
+        Key.id, Provider.slug, Key.hint_prefix, Key.hint_suffix, Key.disabled_at, Key.disabled_until, Key.dead_at,
+        Key.dead_reason,
+    ).join(Provider)  # fmt: skip
+    rows: Sequence[Any] = session.execute(about.where(Key.id.in_(ids)).order_by(Key.id)).all()
     pools, uses, refusals = _pools_of(session, ids), _uses(session, ids, scope), _refusals(session, ids, now)
     return [
         StatKey(
@@ -177,12 +183,15 @@ _SUMMED = ("requests", "successes", "cost_nano", "tokens_in", "tokens_out", "tok
 
 
 def _traffic(session: Session, scope: Scope, by: str, size: int) -> list[Figures]:
-    what, names = getattr(TrafficHour, by), (*_SUMMED, *LATENCY_BUCKETS)
-    sums = [func.sum(getattr(TrafficHour, name)).label(name) for name in names]
-    query = select(what, *sums).where(*_within(TrafficHour, scope)).group_by(what)
+    names = (*_SUMMED, *LATENCY_BUCKETS)
+
+    def build(hour: Any) -> Select[Any]:
+        what = getattr(hour, by)
+        return select(what, *(func.sum(getattr(hour, name)) for name in names)).where(*_of(hour, scope)).group_by(what)
+
     found = []
-    for name, *values in session.execute(query.order_by(sums[0].desc(), what).limit(size)):
-        told = dict(zip(names, map(int, values), strict=True))
+    for (name,), values in busiest(summed(session, TrafficHour, scope.since, build, len(names)), size):
+        told = dict(zip(names, values, strict=True))
         took = Times.of({edge or 0: told.pop(column) for column, edge in LATENCY_BUCKETS.items()})
         tokens = told["tokens_in"] + told["tokens_out"]
         found.append(Figures(str(name), ok=told.pop("successes"), tokens=tokens, took=took, **told))
@@ -191,48 +200,59 @@ def _traffic(session: Session, scope: Scope, by: str, size: int) -> list[Figures
 
 def endpoint_figures(session: Session, scope: Scope) -> list[Figures]:
     """By operation, the busiest first."""
-    hour = OutcomeHour
-    times, ok, own = (
-        func.sum(hour.times),
-        func.sum(case((hour.word == "ok", hour.times), else_=0)),
-        func.sum(case((and_(*went_wrong_by_the_caller()), hour.times), else_=0)),
-    )
-    query = select(hour.operation, times, ok, own).where(*_within(hour, scope), hour.side == "request")
-    rows = session.execute(query.group_by(hour.operation).order_by(times.desc(), hour.operation).limit(MOST_ROWS))
+
+    def build(hour: Any) -> Select[Any]:
+        times = (
+            func.sum(hour.times),
+            func.sum(case((hour.word == "ok", hour.times), else_=0)),
+            func.sum(case((and_(*went_wrong_by_the_caller(hour)), hour.times), else_=0)),
+        )
+        query = select(hour.operation, *times).where(*_of(hour, scope), hour.side == "request")
+        return query.group_by(hour.operation)
+
     first = _first_bytes(session, scope)
     return [
-        Figures(row[0], int(row[1]), int(row[2]), callers_own=int(row[3]), took=Times.of(first.get(row[0], {})))
-        for row in rows
+        Figures(name, times, ok, callers_own=own, took=Times.of(first.get(name, {})))
+        for (name,), (times, ok, own) in busiest(summed(session, OutcomeHour, scope.since, build, 3), MOST_ROWS)
     ]
 
 
 def _first_bytes(session: Session, scope: Scope) -> dict[str, dict[int, int]]:
     """How many requests of each operation had their first byte within an edge (ms). Of one model it is not known."""
-    hour, found = OutcomeHour, dict[str, dict[int, int]]()
-    query = select(hour.operation, hour.status, func.sum(hour.times)).where(*_within(hour, scope))
-    query = query.where(hour.side == "first_byte").group_by(hour.operation, hour.status)
-    for operation, edge_ms, times in session.execute(query):
-        found.setdefault(operation, {})[edge_ms] = int(times)
+
+    def build(hour: Any) -> Select[Any]:
+        query = select(hour.operation, hour.status, func.sum(hour.times)).where(*_of(hour, scope))
+        return query.where(hour.side == "first_byte").group_by(hour.operation, hour.status)
+
+    found = dict[str, dict[int, int]]()
+    for (operation, edge_ms), (times,) in summed(session, OutcomeHour, scope.since, build, 1).items():
+        found.setdefault(operation, {})[edge_ms] = times
     return found
 
 
 def endings(session: Session, scope: Scope, side: str, size: int = MOST_ROWS) -> list[Ending]:
     """What went wrong, the commonest first. `side` is request or attempt."""
-    hour = OutcomeHour
-    times = func.sum(hour.times)
-    query = select(hour.status, hour.word, times).where(*_within(hour, scope), hour.side == side, hour.word != "ok")
-    query = query.group_by(hour.status, hour.word).order_by(times.desc(), hour.status, hour.word)
-    return [Ending(row[0], row[1], int(row[2])) for row in session.execute(query.limit(size))]
+
+    def build(hour: Any) -> Select[Any]:
+        query = select(hour.status, hour.word, func.sum(hour.times)).where(*_of(hour, scope), hour.side == side)
+        return query.where(hour.word != "ok").group_by(hour.status, hour.word)
+
+    found = busiest(summed(session, OutcomeHour, scope.since, build, 1), size)
+    return [Ending(status, word, times) for (status, word), (times,) in found]
 
 
 def _callers_own_by_model(session: Session, scope: Scope) -> dict[str, int]:
-    hour = OutcomeHour
-    query = select(hour.model, func.sum(hour.times)).where(*_within(hour, scope), *went_wrong_by_the_caller())
-    return {model: int(times) for model, times in session.execute(query.group_by(hour.model))}
+    def build(hour: Any) -> Select[Any]:
+        query = select(hour.model, func.sum(hour.times)).where(*_of(hour, scope), *went_wrong_by_the_caller(hour))
+        return query.group_by(hour.model)
+
+    found = summed(session, OutcomeHour, scope.since, build, 1)
+    return {model: times for (model,), (times,) in found.items()}
 
 
-def _within(hour: Any, scope: Scope) -> list[ColumnElement[bool]]:
-    conditions = [hour.hour >= scope.since]
+def _of(hour: Any, scope: Scope) -> list[ColumnElement[bool]]:
+    """Of the pool and the model that are wanted."""
+    conditions = []
     if scope.pool_id is not None:
         conditions.append(hour.pool_id == scope.pool_id)
     if scope.model:
@@ -240,18 +260,22 @@ def _within(hour: Any, scope: Scope) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _page(scope: Scope, now: float, shown: str, after: int) -> Select[*tuple[Any, ...]]:
-    query = select(
-        Key.id, Provider.slug, Key.hint_prefix, Key.hint_suffix, Key.disabled_at, Key.disabled_until, Key.dead_at,
-        Key.dead_reason,
-    ).join(Provider)  # fmt: skip
+def _within(scope: Scope) -> list[ColumnElement[bool]]:
+    return [UsageHour.hour >= scope.since, *_of(UsageHour, scope)]
+
+
+def _page(scope: Scope, now: float, shown: str, after: int) -> Select[Any]:
+    query = select(Key.id)
     place: Any = Key.id
     if scope.pool_id is not None:
         # Along the seats of the pool, which are in the order of keys: a small pool of many keys is found at once.
         seat, place = Membership, Membership.key_id
         query = query.join(seat, seat.key_id == Key.id).where(seat.pool_id == scope.pool_id, seat.removed_at.is_(None))
     query = query.where(place > after, Key.deleted_at.is_(None)).order_by(place)
-    used = exists().where(UsageHour.key_id == Key.id, UsageHour.requests > 0, *_within(UsageHour, scope))
+    used: ColumnElement[bool] = exists().where(UsageHour.key_id == Key.id, UsageHour.requests > 0, *_within(scope))
+    if scope.model:
+        # Who used a model is read by its own index: where few did, all other keys need not be asked.
+        used = Key.id.in_(select(UsageHour.key_id).where(UsageHour.requests > 0, *_within(scope)))
     match shown:
         case "used":
             return query.where(used)
@@ -262,8 +286,8 @@ def _page(scope: Scope, now: float, shown: str, after: int) -> Select[*tuple[Any
 
 def _rests(now: float, *models: str) -> ColumnElement[bool]:
     """Is anything known against the key, for one of `models` (none named: for any)?"""
-    rests = exists().where(KeyHealth.key_id == Key.id, _in_force(now))
-    return rests.where(KeyHealth.model.in_(models)) if models else rests
+    resting = select(KeyHealth.key_id).where(in_force(now))
+    return Key.id.in_(resting.where(KeyHealth.model.in_(models)) if models else resting)
 
 
 def _stopped(now: float) -> ColumnElement[bool]:
@@ -271,15 +295,11 @@ def _stopped(now: float) -> ColumnElement[bool]:
     return or_(Key.dead_at.is_not(None), disabled)
 
 
-def _in_force(now: float) -> ColumnElement[bool]:
-    return or_(KeyHealth.until.is_(None), KeyHealth.until > now)
-
-
 def _uses(session: Session, ids: Sequence[int], scope: Scope) -> dict[int, list[Use]]:
     hour = UsageHour
     query = (
         select(hour.key_id, hour.model, func.sum(hour.successes), func.sum(hour.errors), func.sum(hour.cost_nano))
-        .where(hour.key_id.in_(ids), hour.requests > 0, *_within(hour, scope))
+        .where(hour.key_id.in_(ids), hour.requests > 0, *_within(scope))
         .group_by(hour.key_id, hour.model)
     )
     found: dict[int, list[Use]] = {}
@@ -291,7 +311,7 @@ def _uses(session: Session, ids: Sequence[int], scope: Scope) -> dict[int, list[
 def _refusals(session: Session, ids: Sequence[int], now: float) -> dict[int, list[Refusal]]:
     columns = (KeyHealth.key_id, KeyHealth.model, KeyHealth.since, KeyHealth.upstream_text, KeyHealth.quota)
     found: dict[int, list[Refusal]] = {}
-    query = select(*columns).where(KeyHealth.key_id.in_(ids), _in_force(now))
+    query = select(*columns).where(KeyHealth.key_id.in_(ids), in_force(now))
     for key_id, model, since, text, quota in session.execute(query):
         found.setdefault(key_id, []).append(Refusal(model, since, text, quota))
     return found

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
-from pool.adapters.tables import LATENCY_BUCKETS, OutcomeHour, Request, TrafficHour
+from pool.adapters.queries.days import Build, Sums, summed
+from pool.adapters.tables import DAY_S, LATENCY_BUCKETS, OutcomeHour, Request, TrafficHour
 
 CALLERS_OWN = (400, 401, 403, 404, 405, 408, 413, 415, 422, 499)
 """Statuses of requests that no key could have made go well: their callers got them wrong, or left."""
@@ -46,45 +47,55 @@ class Traffic:
 
 def hours_since(session: Session, since: int, step_s: int = 3600) -> list[Hour]:
     """The hours from `since` on that saw traffic, oldest first; or slots of so many hours as `step_s` has."""
-    hour, begins = TrafficHour, _slot(TrafficHour, since, step_s)
-    tokens = func.sum(hour.tokens_in + hour.tokens_out)
-    query = (
-        select(begins, func.sum(hour.requests), func.sum(hour.errors), tokens)
-        .where(hour.hour >= since)
-        .group_by(begins)
-        .order_by(begins)
-    )
+
+
+    def build(hour: Any) -> Select[Any]:
+        begins, tokens = _slot(hour, since, step_s), func.sum(hour.tokens_in + hour.tokens_out)
+        return select(begins, func.sum(hour.requests), func.sum(hour.errors), tokens).group_by(begins)
+
     own = _callers_own_by_hour(session, since, step_s=step_s)
-    rows = (map(int, row) for row in session.execute(query))
-    return [Hour(at, requests, max(0, errors - own.get(at, 0)), tokens) for at, requests, errors, tokens in rows]
+    found = _in_slots(session, TrafficHour, since, build, 3, step_s)
+    return [
+        Hour(at, requests, max(0, errors - own.get(at, 0)), tokens)
+        for (at,), (requests, errors, tokens) in sorted(found.items())
+    ]
 
 
-def went_wrong_by_the_caller() -> list[ColumnElement[bool]]:
-    """Which rows of `OutcomeHour` count requests that went wrong by their caller alone."""
-    hour = OutcomeHour
+def went_wrong_by_the_caller(hour: Any = OutcomeHour) -> list[ColumnElement[bool]]:
+    """Which rows of `OutcomeHour`, or `OutcomeDay`, count requests that went wrong by their caller alone."""
     return [hour.side == "request", hour.word != "ok", hour.status.in_(CALLERS_OWN)]
 
 
 def _callers_own_by_hour(
     session: Session, since: int, until: int | None = None, step_s: int = 3600
 ) -> dict[int, int]:
-    hour, begins = OutcomeHour, _slot(OutcomeHour, since, step_s)
-    query = select(begins, func.sum(hour.times)).where(hour.hour >= since, *went_wrong_by_the_caller())
-    if until is not None:
-        query = query.where(hour.hour < until)
-    return {int(at): int(times) for at, times in session.execute(query.group_by(begins))}
+    def build(hour: Any) -> Select[Any]:
+        begins = _slot(hour, since, step_s)
+        return select(begins, func.sum(hour.times)).where(*went_wrong_by_the_caller(hour)).group_by(begins)
+
+    found = _in_slots(session, OutcomeHour, since, build, 1, step_s, until)
+    return {at: times for (at,), (times,) in found.items()}
 
 
-def _slot(hour: type[TrafficHour] | type[OutcomeHour], since: int, step_s: int) -> Any:
+def _in_slots(
+    session: Session, hours: Any, since: int, build: Build, figures: int, step_s: int, until: int | None = None
+) -> Sums:
+    """By days where the slots are whole ones of UTC."""
+    return summed(session, hours, since, build, figures, until, days=step_s % DAY_S == since % DAY_S == 0)
+
+
+def _slot(hour: Any, since: int, step_s: int) -> Any:
     """Where the slot that an hour is in begins."""
     return hour.hour if step_s == 3600 else hour.hour - (hour.hour - since) % step_s
 
 
 def rescued_between(session: Session, since: int, until: int) -> int:
     """Requests that another key answered than the one asked first, in the hours of `traffic_between`."""
-    hour = OutcomeHour
-    times = select(func.coalesce(func.sum(hour.times), 0))
-    return int(session.scalar(times.where(hour.hour >= since, hour.hour < until, hour.side == "rescue")) or 0)
+
+    def build(hour: Any) -> Select[Any]:
+        return select(func.sum(hour.times)).where(hour.side == "rescue")
+
+    return summed(session, OutcomeHour, since, build, 1, until).get((), [0])[0]
 
 
 def traffic_lately(session: Session, since: float) -> tuple[int, int]:
@@ -96,18 +107,20 @@ def traffic_lately(session: Session, since: float) -> tuple[int, int]:
 
 def cost_since(session: Session, since: int) -> int:
     """What was spent from the hour that begins at `since` on, in nano-USD."""
-    hour = TrafficHour
-    return int(session.scalar(select(func.coalesce(func.sum(hour.cost_nano), 0)).where(hour.hour >= since)) or 0)
+    found = summed(session, TrafficHour, since, lambda hour: select(func.sum(hour.cost_nano)), 1)
+    return found.get((), [0])[0]
 
 
 def traffic_between(session: Session, since: int, until: int) -> Traffic:
     """From the hour that begins at `since` up to the one that begins at `until`, without that one."""
-    hour = TrafficHour
-    figures = [hour.requests, hour.successes, hour.errors, hour.tokens_in + hour.tokens_out, hour.cost_nano]
-    figures += [getattr(hour, column) for column in LATENCY_BUCKETS]
-    sums = [func.coalesce(func.sum(figure), 0) for figure in figures]
-    row = session.execute(select(*sums).where(hour.hour >= since, hour.hour < until)).one()
-    requests, successes, errors, tokens, cost_nano, *buckets = (int(value) for value in row)
+
+    def build(hour: Any) -> Select[Any]:
+        figures = [hour.requests, hour.successes, hour.errors, hour.tokens_in + hour.tokens_out, hour.cost_nano]
+        return select(*(func.sum(each) for each in (*figures, *(getattr(hour, name) for name in LATENCY_BUCKETS))))
+
+    row = summed(session, TrafficHour, since, build, 5 + len(LATENCY_BUCKETS), until).get(())
+    row = row or [0] * (5 + len(LATENCY_BUCKETS))
+    requests, successes, errors, tokens, cost_nano, *buckets = row
     own = min(errors, sum(_callers_own_by_hour(session, since, until).values()))
     return Traffic(requests, successes, errors - own, tokens, _percentile(buckets, 0.95), cost_nano, own)
 

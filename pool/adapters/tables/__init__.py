@@ -7,6 +7,7 @@ US dollar; an empty list column is null, meaning "no restriction"; bytes are eit
 
 from pool.adapters.tables.base import Model, db, storable
 from pool.adapters.tables.inventory import (
+    UNTRIED,
     Import,
     Key,
     KeyHealth,
@@ -18,22 +19,31 @@ from pool.adapters.tables.inventory import (
 from pool.adapters.tables.jobs import Job
 from pool.adapters.tables.people import AuditEntry, ClientKey, LoginSession, Meta, Setting
 from pool.adapters.tables.traffic import (
+    DAY_S,
+    DAYS_UNTIL,
     FAILED,
     LATENCY_BUCKETS,
+    TALLY,
     Affinity,
     Attempt,
     Counter,
+    OutcomeDay,
     OutcomeHour,
     Request,
     SpoolPosition,
+    TrafficDay,
     TrafficHour,
     UsageHour,
     latency_bucket,
 )
 
 __all__ = [
+    "DAYS_UNTIL",
+    "DAY_S",
     "FAILED",
     "LATENCY_BUCKETS",
+    "TALLY",
+    "UNTRIED",
     "Affinity",
     "Attempt",
     "AuditEntry",
@@ -48,12 +58,14 @@ __all__ = [
     "Membership",
     "Meta",
     "Model",
+    "OutcomeDay",
     "OutcomeHour",
     "Pool",
     "Provider",
     "Request",
     "Setting",
     "SpoolPosition",
+    "TrafficDay",
     "TrafficHour",
     "UsageHour",
     "db",

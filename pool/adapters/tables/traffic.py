@@ -53,6 +53,11 @@ def latency_bucket(latency_ms: float) -> str:
 FAILED = "outcome <> 'ok'"
 
 
+# The fact that says up to which hour, that one left out, `TrafficDay` and `OutcomeDay` hold what there was.
+DAYS_UNTIL = "days_until"
+DAY_S = 86_400
+
+
 class Tally:
     """Figures that only ever grow, so that an upsert may add to them."""
 
@@ -80,6 +85,9 @@ class Tally:
     ms_more: Mapped[Big]
 
 
+TALLY = tuple(Tally.__annotations__)
+
+
 class UsageHour(Tally, Model):
     """Usage of one key in one hour; ids are 0 and the model "" where there was none (null would defeat the upsert).
 
@@ -90,6 +98,7 @@ class UsageHour(Tally, Model):
     __tablename__ = "usage_hourly"
     __table_args__ = (
         Index("ix_usage_hourly_key_id_hour", "key_id", "hour"),
+        Index("ix_usage_hourly_model", "model", "hour", "key_id"),
         {"sqlite_with_rowid": False},
     )
 
@@ -112,6 +121,21 @@ class TrafficHour(Tally, Model):
     model: Mapped[str] = mapped_column(Line(200), primary_key=True)
 
 
+class TrafficDay(Tally, Model):
+    """The same by days of UTC: whole hours of `traffic_hourly`, added up once they are over. `hour` is the day's first.
+
+    Up to which hour that is done is the fact `DAYS_UNTIL`.
+    """
+
+    __tablename__ = "traffic_daily"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    hour: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    pool_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    client_key_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    model: Mapped[str] = mapped_column(Line(200), primary_key=True)
+
+
 class OutcomeHour(Model):
     """How requests and attempts ended in one hour: `times` of each status and word.
 
@@ -122,6 +146,22 @@ class OutcomeHour(Model):
     """
 
     __tablename__ = "outcomes_hourly"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    hour: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    side: Mapped[str] = mapped_column(Line(10), primary_key=True)
+    pool_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    model: Mapped[str] = mapped_column(Line(200), primary_key=True)
+    operation: Mapped[str] = mapped_column(Line(40), primary_key=True)
+    status: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    word: Mapped[str] = mapped_column(Line(60), primary_key=True)
+    times: Mapped[Big]
+
+
+class OutcomeDay(Model):
+    """`outcomes_hourly` by days, as `TrafficDay` is."""
+
+    __tablename__ = "outcomes_daily"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
     hour: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)

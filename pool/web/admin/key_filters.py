@@ -129,12 +129,7 @@ def reasons_of(at: float) -> list[str]:
 def counts_of(wanted: queries.Wanted) -> dict[str, int]:
     """How many keys stand how, of those that everything but the state leaves."""
     every = replace(wanted, state="", limited=())
-    counts = read(queries.key_counts, wanted.now, every)
-    return {
-        **counts,
-        LIMITED: read(queries.key_count, replace(every, state=LIMITED, limited=limited_keys())),
-        UNTESTED: read(queries.key_count, replace(every, state=UNTESTED)),
-    }
+    return read(queries.key_counts, wanted.now, every, limited_keys())
 
 
 def chosen() -> Selection:

@@ -1,0 +1,96 @@
+"""How many keys stand how: of all keys by small indexes, of those a filter leaves in one walk."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, text, union_all
+from sqlalchemy.orm import Session
+
+from pool.adapters.queries.key_filters import (
+    COOLING,
+    DEAD,
+    DISABLED,
+    HEALTHY,
+    LIMITED,
+    UNTESTED,
+    Wanted,
+    conditions,
+    in_force,
+    one_of,
+)
+from pool.adapters.tables import UNTRIED, Key, KeyHealth
+
+_NEVER_TRIED: Any = text(UNTRIED)
+
+
+def key_counts(
+    session: Session, now: float, wanted: Wanted | None = None, limited: Collection[int] | None = None
+) -> dict[str, int]:
+    """How many keys stand how; `all` is their sum. At most a second, the journal's delay, behind the catalogue.
+
+    Where `limited` is told (the keys at a limit of their own, which only memory knows), those and the ones never tried
+    are counted as well.
+    """
+    if wanted is not None and wanted != Wanted(wanted.now):
+        return _in_one_walk(session, now, wanted, limited)
+    counts = _of_all(session, now)
+    if limited is not None:
+        counts[LIMITED] = _number(session, _live(one_of(limited))) if limited else 0
+        counts[UNTESTED] = _number(session, _live(_NEVER_TRIED))
+    return counts
+
+
+def _of_all(session: Session, now: float) -> dict[str, int]:
+    """Each number from an index that holds all it needs: of 100,000 rows of keys none is looked at."""
+    total, dead = _number(session, _live()), _number(session, _live(Key.dead_at.is_not(None)))
+    disabled = _number(session, _live(_disabled(now), Key.dead_at.is_(None)))
+    stopped = union_all(
+        select(Key.id).where(Key.deleted_at.is_not(None)),
+        select(Key.id).where(Key.dead_at.is_not(None)),
+        select(Key.id).where(_disabled(now)),
+    )
+    resting = select(KeyHealth.key_id).where(in_force(now), KeyHealth.key_id.not_in(stopped)).distinct()
+    cooling = _number(session, select(func.count()).select_from(resting.subquery()))
+    return _told(total, dead, disabled, cooling)
+
+
+def _in_one_walk(
+    session: Session, now: float, wanted: Wanted, limited: Collection[int] | None
+) -> dict[str, int]:
+    dead, disabled = Key.dead_at.is_not(None), _disabled(now)
+    # Not correlated: it is read once, and each key is looked up in what was found.
+    rests = Key.id.in_(select(KeyHealth.key_id).where(in_force(now)))
+    tallies: list[Any] = [
+        func.count(),
+        _times((dead, 1)),
+        _times((dead, 0), (disabled, 1)),
+        _times((dead, 0), (disabled, 0), (rests, 1)),
+    ]
+    if limited is not None:
+        tallies += [_times((_NEVER_TRIED, 1)), _times((one_of(limited), 1))]
+    row = session.execute(select(*tallies).select_from(Key).where(*conditions(wanted))).one()
+    total, dead_, disabled_, cooling, *more = (int(number or 0) for number in row)
+    return _told(total, dead_, disabled_, cooling) | dict(zip((UNTESTED, LIMITED), more, strict=False))
+
+
+def _told(total: int, dead: int, disabled: int, cooling: int) -> dict[str, int]:
+    healthy = max(0, total - dead - disabled - cooling)
+    return {"all": total, HEALTHY: healthy, COOLING: cooling, DISABLED: disabled, DEAD: dead}
+
+
+def _times(*cases: tuple[ColumnElement[bool], int]) -> Any:
+    return func.sum(case(*cases, else_=0))
+
+
+def _disabled(now: float) -> ColumnElement[bool]:
+    return and_(Key.disabled_at.is_not(None), or_(Key.disabled_until.is_(None), Key.disabled_until > now))
+
+
+def _live(*conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(func.count()).select_from(Key).where(Key.deleted_at.is_(None), *conditions)
+
+
+def _number(session: Session, query: Select[Any]) -> int:
+    return session.scalar(query) or 0
