@@ -9,7 +9,7 @@ import pytest
 from pool.environment import ALIASES, KNOWN
 
 ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS = [f"requirements{name}.txt" for name in ("", "-dev", "-clients", "-instructor", "-static")]
+REQUIREMENTS = [f"requirements{name}.txt" for name in ("", "-dev", "-clients", "-instructor", "-audit", "-static")]
 # In two halves, so that this file is not one of those it looks for.
 REGISTRIES = [begin + end for begin, end in (("pypi.", "org"), ("pythonhosted.", "org"), ("npmjs.", "org"))]
 
