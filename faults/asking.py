@@ -18,7 +18,7 @@ MODEL = "gpt-4o"
 PATIENCE_S = 30.0
 TEXT = "".join(SAYS)
 
-WHOLE, TOLD, SILENT = "whole", "told", "silent"
+WHOLE, TOLD, SILENT, CUT = "whole", "told", "silent", "cut"
 
 
 @dataclass(slots=True)
@@ -30,6 +30,8 @@ class Tally:
     silent: int = 0
     moved: int = 0
     """Sent once more to the other instance: it was refused, or ended before a byte of the answer."""
+    cut: int = 0
+    """Of the silent ones: whose connection broke in the middle of the answer, so that it is an error to any client."""
     slowest_s: float = 0.0
     ids: list[str] = field(default_factory=list)
     words: set[str] = field(default_factory=set)
@@ -38,7 +40,8 @@ class Tally:
     def add(self, verdict: str, request_id: str, took_s: float, said: bytes = b"") -> None:
         self.sent += 1
         self.told += verdict == TOLD
-        self.silent += verdict == SILENT
+        self.silent += verdict in (SILENT, CUT)
+        self.cut += verdict == CUT
         self.slowest_s = max(self.slowest_s, took_s)
         if verdict == WHOLE:
             self.ids.append(request_id)
@@ -112,7 +115,7 @@ class Caller:
             content = answer.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            return SILENT, request_id, repr(error).encode()
+            return CUT, request_id, repr(error).encode()
         return judged(answer.status, content, stream, text), request_id, content
 
     def close(self) -> None:

@@ -176,12 +176,12 @@ def no_files_left(at: House) -> Figures:
         gevent.joinall(come, raise_error=True)
 
     others = loaded(at.server, crowd)
-    sent = tally.sent + others.sent
     after = loaded(at.server, lambda: None)
+    sent = tally.sent + others.sent + after.sent
     broken = tuple(after.words) if after.told or after.silent else ()
     return Figures(
-        "no files left to open", sent + after.sent, len(at.upstream.requests), tally.told + others.told + after.told,
-        tally.silent + others.silent + after.silent, 0, at.blamed(), must_fail=None, broken=broken,
+        "no files left to open", sent, len(at.upstream.requests), tally.told + others.told + after.told,
+        tally.silent + others.silent + after.silent, at.rows_lost(sent), at.blamed(), must_fail=None, broken=broken,
         note=f"{CROWD} clients come, room for {FILES_LEFT}",
     )  # fmt: skip
 

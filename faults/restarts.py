@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 import gevent
 import requests
 
-from faults.asking import Load, Tally
+from faults.asking import PLAIN, Load, Tally
 from faults.figures import Figures
 from faults.rig import QUICK, Admin, blamed, keys, of_postgres, unknown
 from faults.services import Postgres, Redis, free_ports
@@ -20,10 +21,19 @@ from tests.server import CLIENT_KEY, Server
 from tests.upstream import ScriptedUpstream
 
 CLIENTS = 8
+WORD_S = 2.0
+"""So soon one instance knows what was changed at the other."""
+
 AWAY_S = 0.7
 """How long PostgreSQL and Redis stay away."""
 
 CALM_S = 0.5
+CAP = 400
+SHARED_AGAIN_S = 8.0
+"""So soon two instances that met no Redis for a while have found it, and each other."""
+
+DOUBTED = CAP // 10
+"""So many may be counted though nobody was answered: what was under way when a process or Redis died."""
 SECRET = "a secret of the fault suite, the same for both"
 GENTLY_A, GENTLY_B, FORCE_A, FORCE_B, POSTGRES, POSTGRES_CRASH, REDIS, REDIS_KILL = range(8)
 """Places in `STEPS`."""
@@ -103,6 +113,9 @@ STEPS: tuple[tuple[str, Callable[[Pair], None]], ...] = (
 )
 
 
+BY_FORCE = {STEPS[number][0] for number in (FORCE_A, FORCE_B)}
+
+
 def _keep_adding(two: Pair, token: str) -> None:
     """An admin who adds a key again and again, and remembers those that were confirmed."""
     while True:
@@ -118,6 +131,59 @@ def _keep_adding(two: Pair, token: str) -> None:
 
 
 @dataclass(slots=True)
+class Capped:
+    """A client key of so many requests a day, used at both instances all the while: never more may be answered."""
+
+    token: str
+    two: Pair
+    answered: int = 0
+    refused: int = 0
+    wrong: set[str] = field(default_factory=set)
+
+    def keep_asking(self) -> None:
+        number = 0
+        while True:
+            number += 1
+            self.ask(self.two.ports[number % 2])
+            gevent.sleep(0.05)
+
+    def ask(self, port: int) -> int:
+        """The status; 0 where the instance is away."""
+        url, headers = f"http://127.0.0.1:{port}/v1/chat/completions", {"Authorization": f"Bearer {self.token}"}
+        try:
+            answer = requests.post(url, data=PLAIN, headers=headers, timeout=30)
+        except requests.RequestException:
+            return 0
+        self.answered += answer.status_code == 200
+        self.refused += answer.status_code == 429
+        if answer.status_code not in (200, 429, 503):
+            self.wrong.add(answer.text[-200:])
+        return answer.status_code
+
+    def figures(self) -> Figures:
+        """Whatever restarted, both instances agree in the end on what is left, and then that nothing is."""
+        deadline = time.monotonic() + SHARED_AGAIN_S
+        while self.answered < CAP and time.monotonic() < deadline:
+            if [self.ask(port) for port in self.two.ports] == [429, 429]:
+                gevent.sleep(0.5)  # each may still keep to its share
+            else:
+                deadline = time.monotonic() + SHARED_AGAIN_S
+        broken = tuple(self.wrong)
+        if [self.ask(port) for port in self.two.ports] != [429, 429]:
+            broken += ("the instances do not agree that the limit is reached",)
+        if not CAP - DOUBTED <= self.answered <= CAP:
+            broken += (f"{self.answered - CAP:+} answers beside the limit",)
+        return Figures(
+            "a limit of both instances all the while", self.answered + self.refused, self.answered, self.refused,
+            must_fail=None, broken=broken, note=f"{self.answered} answered of {CAP} allowed",
+        )  # fmt: skip
+
+
+def _made_client(admin: Admin) -> str:
+    return admin.call("POST", "/admin/clients", name="capped", rpd_limit=CAP, rpm_limit=100 * CAP)["key"]
+
+
+@dataclass(slots=True)
 class Step:
     name: str
     sent: int
@@ -125,6 +191,8 @@ class Step:
     told: int
     silent: int
     moved: int
+    cut: int
+    """Answers that had begun at an instance when it was killed: nobody can go on with them."""
     words: set[str]
 
 
@@ -134,6 +202,9 @@ def run(folder: Path, count: int, which: Sequence[int] = range(len(STEPS)), paus
     with pair(folder) as two:
         admin = Admin(two.servers[0].url)
         admin.set(**QUICK)
+        capped = Capped(_made_client(admin), two)
+        gevent.sleep(WORD_S)
+        asking = gevent.spawn(capped.keep_asking)
         load = Load(two.ports, CLIENT_KEY, CLIENTS, pause_s)
         adding = gevent.spawn(_keep_adding, two, admin.token)
         steps = []
@@ -141,23 +212,29 @@ def run(folder: Path, count: int, which: Sequence[int] = range(len(STEPS)), paus
             steps.append(_step(two, load, name, act, number * count // len(chosen)))
         adding.kill()
         tally = load.stop()
+        asking.kill()
+        limit = capped.figures()
         for server in two.servers:
             server.stop(within_s=30)
-        return _figures(two, steps, tally)
+        return [limit, *_figures(two, steps, tally)]
 
 
 def _step(two: Pair, load: Load, name: str, act: Callable[[Pair], None], until: int) -> Step:
     tally, calls = load.tally, len(two.upstream.requests)
-    before = (tally.sent, tally.told, tally.silent, tally.moved)
+    before = _counted(tally)
     act(two)
     gevent.sleep(CALM_S)
     while tally.sent < until:
         gevent.sleep(0.05)
-    sent, told, silent, moved = (
-        now - then for now, then in zip((tally.sent, tally.told, tally.silent, tally.moved), before, strict=True)
-    )
+    sent, told, silent, moved, cut = (now - then for now, then in zip(_counted(tally), before, strict=True))
     words, tally.words = tally.words, set()
-    return Step(name, sent, len(two.upstream.requests) - calls, told, silent, moved, words)
+    if name not in BY_FORCE:
+        cut = 0
+    return Step(name, sent, len(two.upstream.requests) - calls, told, silent - cut, moved, cut, words)
+
+
+def _counted(tally: Tally) -> tuple[int, ...]:
+    return tally.sent, tally.told, tally.silent, tally.moved, tally.cut
 
 
 def _figures(two: Pair, steps: list[Step], tally: Tally) -> list[Figures]:
@@ -169,13 +246,15 @@ def _figures(two: Pair, steps: list[Step], tally: Tally) -> list[Figures]:
     ((pool_id,),) = rows("SELECT id FROM pools WHERE is_default")
     found = [
         Figures(
-            step.name, step.sent, step.calls, step.told, step.silent, broken=tuple(step.words),
-            note=f"{step.moved} went to the other",
+            step.name, step.sent, step.calls, step.told, step.silent,
+            broken=tuple(step.words) if step.told or step.silent else (),
+            note=f"{step.moved} went to the other" + (f", {step.cut} broke off" if step.cut else ""),
         )
         for step in steps
     ]  # fmt: skip
+    silent = tally.silent - sum(step.cut for step in steps)
     whole = Figures(
-        "all of these", tally.sent, len(two.upstream.requests), tally.told, tally.silent, lost, blamed(rows, pool_id),
-        broken=broken, note=f"{len(tally.ids):,} answers, {len(two.added)} keys added",
+        "all of these", tally.sent, len(two.upstream.requests), tally.told, silent, lost,
+        blamed(rows, pool_id), broken=broken, note=f"{len(tally.ids):,} answers, {len(two.added)} keys added",
     )  # fmt: skip
     return [*found, whole]

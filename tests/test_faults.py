@@ -37,7 +37,7 @@ def test_everything_may_restart_under_load_one_after_another(tmp_path: Path) -> 
     found(url_will_do=False)
     if services.missing():
         pytest.skip(f"not on PATH: {', '.join(services.missing())}")
-    steps = (restarts.GENTLY_A, restarts.FORCE_B, restarts.POSTGRES_CRASH, restarts.REDIS_KILL)
+    steps = (restarts.REDIS_KILL, restarts.GENTLY_A, restarts.FORCE_B, restarts.POSTGRES_CRASH)
     rows = restarts.run(tmp_path / "restarts", RESTARTED, steps, pause_s=0.03)
     hold(rows)
     assert rows[-1].sent >= RESTARTED
