@@ -1,5 +1,5 @@
 # Everything here makes .venv first. Give arguments to pytest as PYTEST_ARGS, another interpreter as PYTHON.
-.PHONY: help run demo test test-all clients lint lock bench conformance faults static
+.PHONY: help run demo test test-all test-shared audit clients lint lock bench conformance faults static
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -16,6 +16,7 @@ DEVELOPMENT := .venv/development-$(call checksum,requirements.txt)-$(call checks
 PIP := .venv/bin/python -m pip --disable-pip-version-check --no-input --quiet
 # Environments of their own for clients: gevent does not patch them, and instructor wants older SDKs than the others.
 CLIENTS := $(foreach name,clients instructor,.venv-$(name)/installed-$(call checksum,requirements-$(name).txt))
+AUDIT := .venv-audit/installed-$(call checksum,requirements-audit.txt)
 NPM := $(shell command -v npm 2>/dev/null)
 NODE := tests/clients/node
 NODE_CLIENTS := $(if $(NPM),$(NODE)/node_modules/installed-$(call checksum,$(NODE)/package-lock.json))
@@ -29,7 +30,9 @@ help:
 	@echo "make run        start Keypool on HOST:PORT (127.0.0.1:8000)"
 	@echo "make demo       look at it without a key: made-up keys and traffic, on DEMO_PORT (8010)"
 	@echo "make test       the test suite; make test-all adds the slow ones"
+	@echo "make test-shared  what stands on a database, on PostgreSQL and Redis"
 	@echo "make lint       ruff and mypy"
+	@echo "make audit      known vulnerabilities of what is pinned, as far as an advisory service answers"
 	@echo "make bench      performance figures as one table"
 	@echo "make faults     break everything around a running Keypool, and print what clients saw of it"
 	@echo "make conformance  the codecs on recorded traffic, CORPUS=folder (default tests/wire)"
@@ -45,6 +48,9 @@ demo: $(RUNTIME) static
 test: $(DEVELOPMENT) static
 	.venv/bin/python tools/run_tests.py -m "not slow" $(PYTEST_ARGS)
 
+test-shared: $(DEVELOPMENT) static
+	.venv/bin/python tools/run_tests.py --shared $(PYTEST_ARGS)
+
 test-all: $(DEVELOPMENT) static clients
 	.venv/bin/python tools/run_tests.py $(PYTEST_ARGS)
 
@@ -53,6 +59,9 @@ clients: $(CLIENTS) $(NODE_CLIENTS)
 lint: $(DEVELOPMENT)
 	.venv/bin/python -m ruff check
 	.venv/bin/python -m mypy
+
+audit: $(AUDIT)
+	@.venv/bin/python tools/audit.py requirements.txt requirements-dev.txt
 
 bench: $(RUNTIME)
 	@.venv/bin/python bench/run.py
@@ -68,6 +77,7 @@ lock: $(DEVELOPMENT)
 	$(COMPILE) requirements-dev.in -o requirements-dev.txt
 	$(COMPILE) requirements-clients.in -o requirements-clients.txt
 	$(COMPILE) requirements-instructor.in -o requirements-instructor.txt
+	$(COMPILE) requirements-audit.in -o requirements-audit.txt
 	$(if $(NPM),npm update --prefix $(NODE) --silent --package-lock-only --omit-lockfile-registry-resolved)
 
 # Looks at what is there first, and asks the network only when it is missing or another version.
@@ -94,7 +104,7 @@ $(DEVELOPMENT): $(RUNTIME)
 	@$(PIP) install --require-hashes -r requirements.txt -r requirements-dev.txt
 	@rm -f .venv/development-* && touch $@
 
-$(CLIENTS): | $(DEVELOPMENT)
+$(CLIENTS) $(AUDIT): | $(DEVELOPMENT)
 	@echo "Installing $(patsubst .venv-%/,requirements-%.txt,$(@D)/)"
 	@.venv/bin/python -m uv venv --quiet --clear --python .venv/bin/python $(@D)
 	@.venv/bin/python -m uv pip install --quiet --python $(@D)/bin/python --require-hashes \

@@ -1,11 +1,13 @@
 """Runs the test suite in parts, one more at once than there are processors; the longest parts first.
 
 Tests that hold a figure in seconds come after, with nothing beside them. Arguments go to pytest. Where they name tests,
-those are run and nothing is split.
+those are run and nothing is split. One part runs once more on PostgreSQL and Redis; with `--shared` all of them do that
+stand on a database, and nothing else does.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -33,6 +35,19 @@ PARTS = (
 )
 """Arguments of pytest that together name every test once, the longest part first."""
 
+CHOSEN = {
+    "tests": "admission affinity alerting engine recovery upgrade usage",
+    "tests/web/api": "bulk clients exports imports jobs keys metrics pools providers requests reset settings status"
+    " tokens trail_of_changes",
+    "tests/web": "cost_figures login selection stat_page",
+}
+SHARED = tuple(f"{folder}/test_{name}.py" for folder, names in CHOSEN.items() for name in names.split())
+"""What writes, counts and limits: the same rules on other stores."""
+
+ON_SHARED = {"KEYPOOL_TEST_STORES": "shared"}
+ON_A_DATABASE = tuple(PARTS[number] for number in (0, 4, 5))
+FEWER = "not slow and not alone"
+
 ALONE = ("tests", "--ignore=tests/browser", "--ignore=tests/clients", "--ignore=tests/web/scriptless")
 
 BESIDE = 1
@@ -48,19 +63,37 @@ def main(arguments):
         return pytest(arguments).returncode
     reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     reader.add_argument("-m", default="")
-    marks, arguments = reader.parse_known_args(arguments)
-    wanted = f"({marks.m}) and " if marks.m else ""
-    with ThreadPoolExecutor((os.cpu_count() or 1) + BESIDE) as runners:
-        worst = max(runners.map(lambda part: run(part, ["-m", f"{wanted}not alone", *arguments]), PARTS))
+    reader.add_argument("--shared", action="store_true")
+    asked, arguments = reader.parse_known_args(arguments)
+    wanted = f"({asked.m}) and " if asked.m else ""
+    on_shared = (["-m", wanted + FEWER, *arguments], "on PostgreSQL and Redis", ON_SHARED)
+    if asked.shared:
+        return at_once((part, *on_shared) for part in ON_A_DATABASE)
+    parts = [(part, ["-m", f"{wanted}not alone", *arguments]) for part in PARTS]
+    if can_share():
+        parts.insert(1, (SHARED, *on_shared))
+    worst = at_once(parts)
     return max(worst, run(ALONE, ["-m", f"{wanted}alone", *arguments], "those that run alone"))
 
 
-def run(part, arguments, name=""):
+def can_share():
+    """Are PostgreSQL and Redis here to be started? In CI they must be."""
+    return os.environ.get("CI") == "true" or all(map(shutil.which, ("postgres", "initdb", "redis-server")))
+
+
+def at_once(parts):
+    """The worst of their exit codes."""
+    with ThreadPoolExecutor((os.cpu_count() or 1) + BESIDE) as runners:
+        return max(runners.map(lambda part: run(*part), parts))
+
+
+def run(part, arguments, name="", variables=None):
     """One part; its output comes in one piece when it is over."""
     began = time.monotonic()
-    done = pytest([*part, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {**os.environ, **(variables or {})}
+    done = pytest([*part, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     took_s = time.monotonic() - began
-    sys.stdout.write(f"== {name or f'{part[0]} …'}: {took_s:.0f} s\n{done.stdout}")
+    sys.stdout.write(f"== {' '.join((part[0], '…', name)).strip()}: {took_s:.0f} s\n{done.stdout}")
     sys.stdout.flush()
     return 0 if done.returncode == NO_TESTS else done.returncode
 
