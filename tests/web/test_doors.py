@@ -28,6 +28,9 @@ PUBLIC = {
 }
 """Routes that answer anybody. A new one is closed until somebody adds it here, and says why it is not."""
 
+SIGNING_IN = {"api.post /admin/login", "api.post /api/login"}
+"""They look at what was sent first; `test_logins.py` sends them something."""
+
 FILLED = {"path:model_and_verb": "m:generateContent", "version:version": "v1beta", "table": "keys"}
 NOBODY = "nobody"
 HOLDERS = (NOBODY, "the holder of an auth key", "the holder of a user key")
@@ -77,6 +80,23 @@ def open_doors(house, who, headers):
 def test_every_route_is_closed_but_those_that_are_listed(house, shown, who):
     assert open_doors(house, who, shown[who]) == []
     assert rows_of(house, "audit") == []
+
+
+def test_another_sites_page_changes_nothing_by_any_route(house):
+    """In the name of the admin, whose cookie the browser sends along."""
+    house.add_keys(GEMINI_KEYS[0])
+    visitor, answered = Visitor(house), {}
+    for endpoint, method, path in requests_of(house, closed_only=False):
+        if method in ("GET", "HEAD") or endpoint in SIGNING_IN:
+            continue
+        for foreign in ({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "null"}):
+            status = visitor.client.open(path, method=method, headers=foreign, data={"name": "x"}).status_code
+            # A cookie is no client key: at the proxy's routes it is nobody's.
+            if status != (401 if endpoint.startswith("proxy.") else 403):
+                answered[f"{method} {path}"] = status
+    assert answered == {}
+    assert rows_of(house, "audit") == []
+    assert visitor.get("/keys").status_code == 200
 
 
 def test_the_walk_comes_to_every_route(house):
