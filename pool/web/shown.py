@@ -35,7 +35,7 @@ def mount(app: Flask) -> None:
         count=count, short=short, moment=moment, ago=ago, until=until, standing=standing_word, reason=reason_text,
         ending=code_text, said=said_text, last_error=last_error_text,
         ms=duration, policy=policy_text, percent=percent, utc=utc,
-        clock=clock, money=money, when=when, span=span,
+        clock=clock, money=money, when=when, span=span, begun=begun,
     )  # fmt: skip
     app.jinja_env.globals["lengths"] = lengths
 
@@ -98,12 +98,14 @@ def short(number: float) -> str:
 
 
 def money(nano_usd: int) -> str:
-    """Dollars: cents where there are any to speak of, two digits that count where there are not."""
+    """Dollars and cents; below a dollar four digits, below a cent six, so that columns of small sums stand in line."""
     if abs(nano_usd) >= 1_000_000_000:
         return "$" + format_decimal(nano_usd / 1e9, "#,##0.00")
     if not nano_usd:
         return "$0"
-    places = max(4, 11 - len(str(abs(nano_usd))))
+    if abs(nano_usd) < 1_000:
+        return "<$0.000001"
+    places = 4 if abs(nano_usd) >= 10_000_000 else 6
     return f"${nano_usd / 1e9:.{places}f}"
 
 
@@ -119,6 +121,11 @@ def duration(ms: float | None) -> str:
     if ms is None:
         return "–"
     return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s"
+
+
+def begun(text: str) -> str:
+    """A word as it begins a line."""
+    return text[:1].upper() + text[1:]
 
 
 def ago(at: float | None) -> Markup:

@@ -228,3 +228,21 @@ def test_moments_say_the_same_to_script_and_to_eyes(house):
     assert scale
     for node in scale:
         assert node.get("datetime")[11:16] + " UTC" == node.text
+
+
+SCALES = {0: 1, 1: 1, 2: 2, 3: 4, 9: 10, 10: 10, 11: 20, 1_722: 2_000, 14_600: 20_000, 5_300_000: 6_000_000}
+
+
+@pytest.mark.parametrize(("most", "top"), SCALES.items())
+def test_the_scale_of_a_chart_ends_at_a_round_number_whose_half_is_one(house, most, top):
+    assert house.app.jinja_env.filters["ceiling"](most) == top
+
+
+def test_a_chart_says_what_its_scale_is(house):
+    house.add_keys(GEMINI_KEYS[0])
+    for _ in range(3):
+        house.chat()
+    house.records()
+    said = Visitor(house).see("/dashboard").text
+    assert "Requests 3 at most 3" in said
+    assert "answered failed 4 2 0" in said

@@ -92,12 +92,12 @@ def test_a_filter_without_a_key_is_no_empty_keypool(house):
 def test_a_chip_finds_the_keys_that_rest_for_a_reason(house):
     resting, _ = house.add_keys(*GEMINI_KEYS[:2])
     visitor = Visitor(house)
-    assert not any(said == "day quota" for said, _ in visitor.see("/keys").links)
+    assert not any(said == "Day quota" for said, _ in visitor.see("/keys").links)
     cool_down(house, resting)
-    page = visitor.see(visitor.see("/keys?size=25").link("day quota"))
+    page = visitor.see(visitor.see("/keys?size=25").link("Day quota"))
     assert shown(page) == [resting]
-    assert "size=25" in page.link("day quota")
-    assert "code=" not in page.link("day quota"), "pressed again, it lets go"
+    assert "size=25" in page.link("Day quota")
+    assert "code=" not in page.link("Day quota"), "pressed again, it lets go"
 
 
 def test_keys_that_rest_for_a_model_are_found(house):

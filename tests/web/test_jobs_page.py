@@ -34,7 +34,7 @@ def test_a_job_that_is_over_tells_what_became_of_its_rows(house):
 
     job_id = begin(house, work, "keys.test", 3)
     visitor = Visitor(house)
-    assert f"Test keys {job_id} done 2 / 3 1 refused 2 alive" in visitor.see("/jobs").text
+    assert f"Test keys {job_id} Done 2 / 3 1 refused 2 alive" in visitor.see("/jobs").text
     answer = visitor.get(f"/jobs/{job_id}")
     assert answer.text.count(GEMINI_KEYS[0][:8]) == 3
     assert HOSTILE not in answer.text
@@ -85,7 +85,7 @@ def test_a_job_that_runs_is_shown_with_its_progress_and_can_be_cancelled(house):
     assert "It stops." in answer.text
     assert visitor.audit() == [("job.cancel", f"job {job_id}")]
     house.keypool.jobs.wait(job_id, 2)
-    assert f"Disable keys {job_id} cancelled" in visitor.see(f"/jobs?state={CANCELLED}").text
+    assert f"Disable keys {job_id} Cancelled" in visitor.see(f"/jobs?state={CANCELLED}").text
     assert "No job matches." in visitor.see("/jobs?state=failed").text
     visitor.post(f"/jobs/{job_id}/cancel")
     assert "It is over already." in visitor.see("/jobs").text
@@ -123,3 +123,36 @@ def test_many_keys_changed_by_a_job_come_back_by_its_undo(house):
     while house.keypool.jobs._live:
         gevent.sleep(0.05)
     assert all(house.keypool.catalogue.keys[key_id].available(time.time()) for key_id in ids)
+
+
+def test_work_under_way_is_told_on_every_page_until_it_is_over(house):
+    house.add_keys(GEMINI_KEYS[0])
+    go, at_it = Event(), Event()
+
+    def work(progress):
+        progress.step(1, "alive")
+        at_it.set()
+        go.wait(5)
+        progress.step(2, "alive")
+
+    visitor = Visitor(house)
+    assert 'id="work"' not in visitor.get("/pools").text
+    job_id = house.keypool.jobs.begin("keys.test", "admin", "session", work, 3)
+    at_it.wait(5)
+    for path in ("/dashboard", "/keys", "/stat", "/nowhere"):
+        page = Page(visitor.get(path).text)
+        assert "Test keys" in page.by_id["work"].text, path
+        assert page.link("Show") == f"/jobs/{job_id}"
+    assert 'id="work"' not in visitor.get(f"/jobs/{job_id}").text
+    assert 'id="work"' not in Visitor(house, signed_in=False).get("/login").text
+    strip = page.by_id["work"]
+    assert strip.get("hx-trigger") == "soon from:body"
+    again = visitor.get(strip.get("hx-get"), headers={"HX-Request": "true"}).text
+    assert "soon from:body" in again
+    go.set()
+    house.keypool.jobs.wait(job_id, 2)
+    over = visitor.get(strip.get("hx-get"), headers={"HX-Request": "true"}).text
+    assert "3 / 3" in over
+    assert "hx-get" not in over, "what is over is not asked for again"
+    assert visitor.get(strip.get("hx-get")).location == "/jobs"
+    assert 'id="work"' not in visitor.get("/pools").text

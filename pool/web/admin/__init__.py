@@ -45,4 +45,5 @@ from pool.web.admin import (  # noqa: E402, F401 — they add the views
     selection,
     settings,
     trail,
+    work,
 )

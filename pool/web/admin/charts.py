@@ -222,6 +222,15 @@ def top_title(table: str) -> str:
 
 
 @admin.app_template_filter()
+def ceiling(most: int) -> int:
+    """Where the scale of a chart ends: at a round number, whose half is one, too."""
+    if most <= 1:
+        return 1
+    unit = 10 ** (len(str(most)) - 1)
+    return next((step * unit for step in (1, 2, 4, 6, 8) if step * unit >= most and step * unit > 1), 10 * unit)
+
+
+@admin.app_template_filter()
 def bars(values: Sequence[int], top: int) -> str:
     """A path of bars, each in a square of its own: as high as it is of `top`, and never too low to be seen."""
     heights = ((at, max(98 * value / top, LEAST)) for at, value in enumerate(values) if value)

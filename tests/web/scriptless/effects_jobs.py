@@ -12,7 +12,7 @@ def cancels(p: Pressed) -> None:
     ((action, thing),) = p.audit
     assert action == "job.cancel"
     assert thing == f"job {p.args['job_id']}"
-    p.says("It stops. What is done stays done.", "stopping")
+    p.says("It stops. What is done stays done.", "Stopping")
     assert p.path == p.address
 
 

@@ -169,7 +169,9 @@ class Walk:
                 yield f"links to {link.get('href')!r}"
             elif not where.path and not where.query and where.fragment not in page.by_id:
                 yield f"links to #{where.fragment}, which is not there"
-        looks = {node.get("hx-get") for node in page.nodes if node.get("hx-trigger") in LOOKS}
+        # The strip of work under way is on every page, and without script leads to the page of jobs.
+        watching = (node for node in page.nodes if node.get("hx-trigger") in LOOKS and node.get("id") != "work")
+        looks = {node.get("hx-get") for node in watching}
         for address in looks if place.name not in self.told.pages else ():
             plain = place.visitor.get(address, headers=BROWSER, follow_redirects=True)
             if plain.request.path != answer.request.path or not plain.text.startswith("<!doctype html>"):
