@@ -98,14 +98,14 @@ def short(number: float) -> str:
 
 
 def money(nano_usd: int) -> str:
-    """Dollars and cents; below a dollar four digits, below a cent six, so that columns of small sums stand in line."""
+    """Dollars and cents; four digits below a dollar, six below a tenth of a cent: columns of them stand in line."""
     if abs(nano_usd) >= 1_000_000_000:
         return "$" + format_decimal(nano_usd / 1e9, "#,##0.00")
     if not nano_usd:
         return "$0"
     if abs(nano_usd) < 1_000:
         return "<$0.000001"
-    places = 4 if abs(nano_usd) >= 10_000_000 else 6
+    places = 4 if abs(nano_usd) >= 1_000_000 else 6
     return f"${nano_usd / 1e9:.{places}f}"
 
 
