@@ -83,6 +83,7 @@ class Catalogue:
         self.rotations: dict[int, dict[str, Rotation]] = {}
         self.pools_of_key: dict[int, set[int]] = {}
         self.projects: dict[tuple[str, str], set[int]] = {}
+        self._limited: set[int] = set()
         self.vitals = Vitals()
         self.default_pool_id = 0
         self.revision = 0
@@ -223,10 +224,22 @@ class Catalogue:
 
     def bench(self, key_id: int, reason: str, until: float, model: str = "") -> None:
         """Set a key aside in every pool. A later word extends an earlier one and never shortens it."""
+        if reason == LIMITED:
+            self._limited.add(key_id)
         for rotation in self.rotations_of(key_id):
             known = rotation.benches(key_id).get(model)
             if known is None or until > known.until or reason == known.reason == DISABLED:
                 rotation.bench(key_id, reason, until, model)
+
+    def limited(self, now: float) -> list[int]:
+        """The keys that are at a limit of their own for some model. Looks at those that were lately, and no others."""
+        still = [
+            key_id
+            for key_id in self._limited
+            if any(bench.reason == LIMITED and bench.until > now for bench in self.benches(key_id).values())
+        ]
+        self._limited = set(still)
+        return still
 
     def release(self, key_id: int, model: str | None = None) -> None:
         for rotation in self.rotations_of(key_id):

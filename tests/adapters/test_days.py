@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import func, select, text
 
-from pool.adapters.days import added, add_up_days, begin_days_anew, forget_old_usage
+from pool.adapters.days import add_up_days, added, begin_days_anew, forget_old_usage
 from pool.adapters.queries import Scope, clients_served, endings, hours_since, model_figures, traffic_between
 from pool.adapters.queries.days import summed
 from pool.adapters.rollups import Costed, add_up

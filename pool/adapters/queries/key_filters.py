@@ -83,6 +83,10 @@ SORTS: dict[str, Any] = {
 }
 
 
+UNINDEXED = frozenset(("created_at", "errors", "last_used_at", "tokens", "cost_usd", "success_rate"))
+"""What is sorted by reading all keys there are: an index each would be written at every request."""
+
+
 def conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     found = of_pool_and_search(wanted.pool_id, wanted.search, wanted.binned)
     if wanted.state:
@@ -125,7 +129,9 @@ def sorting(order: Order) -> list[Any]:
 
 def of_pool_and_search(pool_id: int | None, search: str, binned: bool = False) -> list[ColumnElement[bool]]:
     """Keys of a pool, and that a search finds: those in the bin, or those that are not."""
-    found: list[ColumnElement[bool]] = [Key.deleted_at.is_not(None) if binned else Key.deleted_at.is_(None)]
+    # coalesce: SQLite would rather walk through an index of all live keys, and look up one by one what it found there.
+    live = func.coalesce(Key.deleted_at, 0.0) == 0.0
+    found: list[ColumnElement[bool]] = [Key.deleted_at.is_not(None) if binned else live]
     if binned:
         # The row of a purged key stays, and is nobody's any more.
         found.append(Key.secret.is_not(None))

@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session
 
+from pool.adapters.queries.days import summed
 from pool.adapters.queries.key_filters import STANDINGS, stands
 from pool.adapters.tables import LATENCY_BUCKETS, Key, Membership, OutcomeHour, Pool, TrafficHour
 
@@ -34,13 +35,17 @@ class Metered:
 
 def metered(session: Session, since: int, until: int) -> Metered:
     """From the hour that begins at `since` up to the one that begins at `until`, without that one."""
-    hour, ending = TrafficHour, OutcomeHour
-    sums = [func.coalesce(func.sum(getattr(hour, name)), 0) for name in FIGURES]
-    row = session.execute(select(*sums).where(hour.hour >= since, hour.hour < until)).one()
-    place: tuple[Any, ...] = (ending.side, ending.operation, ending.status, ending.word)
-    query = select(*place, func.sum(ending.times)).where(ending.hour >= since, ending.hour < until).group_by(*place)
-    endings = Counter({tuple(found[:4]): int(found[4]) for found in session.execute(query)})
-    return Metered(Counter(dict(zip(FIGURES, map(int, row), strict=True))), endings)
+
+    def figures(hour: Any) -> Select[Any]:
+        return select(*(func.sum(getattr(hour, name)) for name in FIGURES))
+
+    def endings(hour: Any) -> Select[Any]:
+        place: tuple[Any, ...] = (hour.side, hour.operation, hour.status, hour.word)
+        return select(*place, func.sum(hour.times)).group_by(*place)
+
+    sums = summed(session, TrafficHour, since, figures, len(FIGURES), until).get((), [0] * len(FIGURES))
+    ended: Any = {place: times for place, (times,) in summed(session, OutcomeHour, since, endings, 1, until).items()}
+    return Metered(Counter(dict(zip(FIGURES, sums, strict=True))), Counter(ended))
 
 
 def standing_by_pool(session: Session, now: float) -> dict[tuple[str, str], int]:

@@ -110,6 +110,8 @@ class Figures:
     tokens_cached: int = 0
     tokens_thinking: int = 0
     took: Times = Times()
+    first_ms: float | None = None
+    """Until answers of a model began, on average; None: nothing was measured."""
 
     @property
     def answerable(self) -> int:
@@ -165,8 +167,11 @@ def stat_keys(
 
 def model_figures(session: Session, scope: Scope, size: int = MOST_ROWS) -> list[Figures]:
     """By model, the busiest first."""
-    own = _callers_own_by_model(session, scope)
-    return [replace(each, callers_own=own.get(each.name, 0)) for each in _traffic(session, scope, "model", size)]
+    own, first = _callers_own_by_model(session, scope), _first_bytes_by_model(session, scope)
+    return [
+        replace(each, callers_own=own.get(each.name, 0), first_ms=first.get(each.name))
+        for each in _traffic(session, scope, "model", size)
+    ]
 
 
 def pools_served(session: Session, scope: Scope, size: int = MOST_ROWS) -> list[Figures]:
@@ -228,6 +233,17 @@ def _first_bytes(session: Session, scope: Scope) -> dict[str, dict[int, int]]:
     for (operation, edge_ms), (times,) in summed(session, OutcomeHour, scope.since, build, 1).items():
         found.setdefault(operation, {})[edge_ms] = times
     return found
+
+
+def _first_bytes_by_model(session: Session, scope: Scope) -> dict[str, float]:
+    """How long it took on average (ms) until answers of each model began."""
+
+    def build(hour: Any) -> Select[Any]:
+        query = select(hour.model, hour.word, func.sum(hour.times)).where(*_of(hour, scope), hour.side == "ttfb")
+        return query.group_by(hour.model, hour.word)
+
+    sums = {place: times for place, (times,) in summed(session, OutcomeHour, scope.since, build, 1).items()}
+    return {model: sums.get((model, "ms"), 0) / begun for (model, word), begun in sums.items() if word == "begun"}
 
 
 def endings(session: Session, scope: Scope, side: str, size: int = MOST_ROWS) -> list[Ending]:

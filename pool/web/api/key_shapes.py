@@ -128,15 +128,8 @@ def pool_of(reference: int | str, param: str = "pool") -> int:
 
 def limited_keys() -> list[int]:
     """The keys at a limit of their own: only memory knows."""
-    catalogue, at, found = keypool().catalogue, now(), []
-    for n, key in enumerate(list(catalogue.keys.values())):
-        if n % 5_000 == 4_999:
-            gevent.sleep(0.001)
-        if key.limits or key.max_requests is not None:
-            benches = catalogue.benches(key.id).values()
-            if any(bench.reason == LIMITED and bench.until > at for bench in benches):
-                found.append(key.id)
-    return found
+    limited: list[int] = keypool().catalogue.limited(now())
+    return limited
 
 
 def keys_told(rows: Sequence[KeyRow]) -> list[dict[str, Any]]:
