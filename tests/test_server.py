@@ -281,6 +281,8 @@ def test_a_load_balancer_is_told_before_connections_are_refused(
         while (told := requests.get(f"{server.url}/health", timeout=5)).status_code == 200:
             gevent.sleep(0.05)
         assert (told.status_code, told.json()["draining"]) == (503, True)
+        alive = requests.get(f"{server.url}/healthz", timeout=5)
+        assert (alive.status_code, alive.json()) == (200, {"status": "draining"})
         assert time.monotonic() - began < 2
         os.kill(server.worker_pid(), signal.SIGTERM)  # as a service manager that tells every process
         while time.monotonic() - began < 2.5:
