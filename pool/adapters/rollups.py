@@ -99,6 +99,9 @@ def _count_outcomes(session: Session, requests: list[Costed]) -> None:
         if record.ttfb_ms is not None:
             edge_ms = tables.LATENCY_BUCKETS[tables.latency_bucket(record.ttfb_ms)] or 0
             times[hour, "first_byte", record.pool_id, "", record.operation, edge_ms, ""] += 1
+            # By model a mean is enough: as many buckets of each as there are would be most of the table.
+            for word, number in (("begun", 1), ("ms", record.ttfb_ms)):
+                times[hour, "ttfb", record.pool_id, what[1], "", 0, word] += number
     keys = ("hour", "side", "pool_id", "model", "operation", "status", "word")
     rows = [{**dict(zip(keys, place, strict=True)), "times": number} for place, number in sorted(times.items())]
     upsert(session, tables.OutcomeHour, rows, keys, add=("times",))

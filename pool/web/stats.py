@@ -324,8 +324,10 @@ def _served_sheet(filters: Filters, at: float, table: str) -> Table:
 
 def _models_sheet(filters: Filters, at: float) -> Table:
     found = read(queries.model_figures, filters.scope(at), 10_000)
-    header = ("model", *_COUNTED, "tokens", *_TOKENS, *_TOOK)
-    rows = ((each.name, *_counts(each), each.tokens, *_tokens(each), *_took(each)) for each in found)
+    header = ("model", *_COUNTED, "tokens", *_TOKENS, *_TOOK, "first byte ms")
+    rows = (
+        (each.name, *_counts(each), each.tokens, *_tokens(each), *_took(each), _whole(each.first_ms)) for each in found
+    )
     if not signed_in():
         return header, rows
     return (*header, "cost usd"), ((*row, usd(each.cost_nano)) for row, each in zip(rows, found, strict=True))
@@ -364,6 +366,10 @@ _TOOK = ("p50 ms", "p95 ms")
 
 def _tokens(figures: queries.Figures) -> tuple[int, ...]:
     return figures.tokens_in, figures.tokens_out, figures.tokens_cached, figures.tokens_thinking
+
+
+def _whole(ms: float | None) -> int | str:
+    return "" if ms is None else round(ms)
 
 
 def _took(figures: queries.Figures) -> tuple[str, str]:

@@ -274,6 +274,9 @@ def test_times_tokens_pools_and_user_keys_are_told_and_filed(house):
     assert int(model["tokens in"]) == sum(row["tokens_in"] for row in records)
     assert int(model["tokens out"]) == sum(row["tokens_out"] for row in records)
     assert (model["p50 ms"], model["p95 ms"]) == ("100", "100")
+    first_ms = sum(row["ttfb_ms"] for row in records) / len(records)
+    assert model["first byte ms"] == str(round(first_ms))
+    assert f"2 0 100 % {first_ms:.0f} ms on average ≤ 100 ms" in said
     assert [(each["id"], each["client"], each["requests"]) for each in sheet(visitor, "clients")] == [
         ("0", "", "1"), (str(client_id), "<i>Ann</i>", "1"),
     ]  # fmt: skip

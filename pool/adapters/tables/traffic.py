@@ -142,7 +142,8 @@ class OutcomeHour(Model):
     `side` is "request" (what the client was told: its error code, else its outcome), "attempt" (what an upstream
     answered: our verdict) or "rescue" (once for a request that another key answered: how its first attempt ended). The
     word of a success is "ok", and of nothing else; a status of 0 means no answer. On the side "first_byte" the status
-    is the upper edge (ms) of the bucket of the time until an answer began, 0 beyond the last; model and word are "".
+    is the upper edge (ms) of the bucket of the time until an answer began, 0 beyond the last; model and word are "". On
+    the side "ttfb" the word is "begun" (how many answers of a model began) or "ms" (the sum of the times until then).
     """
 
     __tablename__ = "outcomes_hourly"
