@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,13 @@ quick_apps.install()
 # How long an example takes says more of what else the machine does than of what is tested.
 settings.register_profile("keypool", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("keypool")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Names what failed to `tools/run_tests.py`, which runs it once more."""
+    if report.failed and (file := os.environ.get("KEYPOOL_TEST_FAILED")):
+        with Path(file).open("a") as failed:
+            failed.write(f"{report.nodeid}\n")
 
 
 @pytest.fixture(scope="session")

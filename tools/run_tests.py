@@ -1,8 +1,10 @@
 """Runs the test suite in parts, one more at once than there are processors; the longest parts first.
 
-Tests that hold a figure in seconds come after, with nothing beside them. Arguments go to pytest. Where they name tests,
-those are run and nothing is split. One part runs once more on PostgreSQL and Redis; with `--shared` all of them do that
-stand on a database, and nothing else does.
+Tests that hold a figure in seconds come after, with nothing beside them; so do the few that failed, once more, for
+beside others a processor may be away for seconds. What fails then too has failed, and what did not is named.
+
+Arguments go to pytest. Where they name tests, those are run and nothing is split. One part runs once more on PostgreSQL
+and Redis; with `--shared` all of them do that stand on a database, and nothing else does.
 """
 
 import argparse
@@ -10,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,8 +55,11 @@ ALONE = ("tests", "--ignore=tests/browser", "--ignore=tests/clients", "--ignore=
 BESIDE = 1
 """Parts that run beside as many as there are processors: much of a test's time is waiting."""
 
-NO_TESTS = 5
-"""What pytest ends with where nothing of a part is asked for."""
+FAILED, NO_TESTS = 1, 5
+"""What pytest ends with where tests failed, and where nothing of a part is asked for."""
+
+FEW = 10
+"""Of more failures than that, company is not the reason."""
 
 
 def main(arguments):
@@ -66,13 +72,17 @@ def main(arguments):
     asked, arguments = reader.parse_known_args(arguments)
     wanted = f"({asked.m}) and " if asked.m else ""
     on_shared = (["-m", wanted + FEWER, *arguments], "on PostgreSQL and Redis", ON_SHARED)
-    if asked.shared:
-        return at_once((part, *on_shared) for part in ON_A_DATABASE)
-    parts = [(part, ["-m", f"{wanted}not alone", *arguments]) for part in PARTS]
-    if can_share():
-        parts.insert(1, (SHARED, *on_shared))
-    worst = at_once(parts)
-    return max(worst, run(ALONE, ["-m", f"{wanted}alone", *arguments], "those that run alone"))
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Runs(Path(folder))
+        if asked.shared:
+            runs.at_once((part, *on_shared) for part in ON_A_DATABASE)
+            return runs.verdict()
+        parts = [(part, ["-m", f"{wanted}not alone", *arguments]) for part in PARTS]
+        if can_share():
+            parts.insert(1, (SHARED, *on_shared))
+        runs.at_once(parts)
+        runs.one(ALONE, ["-m", f"{wanted}alone", *arguments], "those that run alone")
+        return runs.verdict()
 
 
 def can_share():
@@ -80,21 +90,46 @@ def can_share():
     return os.environ.get("CI") == "true" or all(map(shutil.which, ("postgres", "initdb", "redis-server")))
 
 
-def at_once(parts):
-    """The worst of their exit codes."""
-    with ThreadPoolExecutor((os.cpu_count() or 1) + BESIDE) as runners:
-        return max(runners.map(lambda part: run(*part), parts))
+class Runs:
+    """The runs of all parts, how they ended, and which tests failed under which variables."""
 
+    def __init__(self, folder):
+        self.worst = 0
+        self._folder = folder
+        self._failed = []
 
-def run(part, arguments, name="", variables=None):
-    """One part; its output comes in one piece when it is over."""
-    began = time.monotonic()
-    environment = {**os.environ, **(variables or {})}
-    done = pytest([*part, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    took_s = time.monotonic() - began
-    sys.stdout.write(f"== {' '.join((part[0], '…', name)).strip()}: {took_s:.0f} s\n{done.stdout}")
-    sys.stdout.flush()
-    return 0 if done.returncode == NO_TESTS else done.returncode
+    def at_once(self, parts):
+        with ThreadPoolExecutor((os.cpu_count() or 1) + BESIDE) as runners:
+            list(runners.map(lambda part: self.one(*part), parts))
+
+    def one(self, part, arguments, name="", variables=None):
+        """One part; its output comes in one piece when it is over."""
+        began = time.monotonic()
+        file = Path(tempfile.mkstemp(dir=self._folder)[1])
+        environment = {**os.environ, **(variables or {}), "KEYPOOL_TEST_FAILED": str(file)}
+        done = pytest([*part, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        took_s = time.monotonic() - began
+        sys.stdout.write(f"== {' '.join((part[0], '…', name)).strip()}: {took_s:.0f} s\n{done.stdout}")
+        sys.stdout.flush()
+        if done.returncode == FAILED:
+            tests = list(dict.fromkeys(file.read_text().splitlines()))
+            self._failed += [(test, variables or {}) for test in tests]
+        elif done.returncode != NO_TESTS:
+            self.worst = max(self.worst, done.returncode)
+        return done.returncode
+
+    def verdict(self):
+        """The exit code of all: where few tests failed, after they ran once more with nothing beside them."""
+        if self.worst or not self._failed:
+            return self.worst
+        if len(self._failed) > FEW:
+            return FAILED
+        sys.stdout.write("== once more, alone\n")
+        again = [(test, pytest([test], env={**os.environ, **variables}).returncode) for test, variables in self._failed]
+        for test, code in again:
+            if not code:
+                sys.stdout.write(f"Failed beside others, and passed alone: {test}\n")
+        return max(code for _, code in again)
 
 
 def pytest(arguments, **options):
