@@ -1,5 +1,6 @@
 """User keys: shown once, listed by their hint, revoked for good."""
 
+from tests.house import GEMINI_KEYS
 from tests.web.visitor import Page, Visitor, rows_of
 
 
@@ -85,3 +86,17 @@ def test_revoking_asks_first_and_ends_the_key_at_once(house):
     answer = house.client.get("/v1/models", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 401
     assert visitor.audit() == [("client.revoke", f"client {client_id}")]
+
+
+def test_a_row_says_how_much_of_its_budget_is_spent(house):
+    house.add_keys(GEMINI_KEYS[0])
+    client_id, token = house.keypool.inventory.create_client("Ann", house.default_pool_id, budget_usd_day=2.5)
+    house.keypool.inventory.create_client("Ben", house.default_pool_id)
+    body = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "Hi"}]}
+    house.post("/v1/chat/completions", body, headers={"Authorization": f"Bearer {token}"})
+    (row,) = house.records()
+    html = Visitor(house).get("/clients").text
+    shown = {name: html.partition(name)[2].partition("</tr>")[0] for name in ("Ann", "Ben")}
+    assert "of $2.50" in shown["Ann"]
+    assert f'max="2.5" value="{row["cost_nano"] / 1e9}"' in shown["Ann"]
+    assert "progress" not in shown["Ben"]
