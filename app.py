@@ -70,6 +70,9 @@ from pool.web.proxy.entry import Proxy
 ROOT = Path(__file__).parent
 DRAIN_S = 1.0
 CATCH_UP_S = 1.0
+SET_BACK_S = 10.0
+CLOCKS_DIFFER_S = 3600.0
+"""So far a clock may be ahead: what began later than that was begun by a wrong one."""
 
 log = logging.getLogger("keypool")
 
@@ -271,6 +274,7 @@ def _assemble(boot: Environment) -> Keypool:
         backups=_backups(database, vault, moving, recorder, lambda: _load(keypool)),
         chores=_chores(
             database, spool, recorder, recovery, affinity, jobs, state, settings, inventory.empty_bin,
+            inventory.end_cooldowns,
             catch_up if boot.redis_url else None, _alerting(boot.alert_url, database, catalogue, settings),
         ),
         began_at=time.time(),
@@ -350,6 +354,7 @@ def _chores(
     state: PoolState,
     settings: Callable[[], Settings],
     empty_bin: Callable[[], None],
+    end_cooldowns: Callable[[Sequence[int]], int],
     catch_up: Callable[[], object] | None,
     alerting: Alerting | None,
 ) -> Chores:
@@ -371,6 +376,12 @@ def _chores(
     def forget_secrets() -> None:
         database.write(queries.forget_stale, time.time())
 
+    def end_rests_to_come() -> None:
+        key_ids = database.read(queries.rested_after, time.time() + CLOCKS_DIFFER_S)
+        if key_ids:
+            log.warning("the clock was set back: %d keys that rest by a later one are used again", len(key_ids))
+            end_cooldowns(key_ids)
+
     holder = secrets.token_hex(8)
     beside = [Chore("what other workers changed", CATCH_UP_S, catch_up)] if catch_up else []
     if alerting is not None:
@@ -389,6 +400,7 @@ def _chores(
             Chore("empty the bin of what lay there for seven days", 3600.0, empty_bin, alone=True),
             Chore("find lost jobs, forget old ones", 10.0, jobs.tidy),
             Chore("look again at keys that were given up", EVERY_S, recovery.look, alone=True),
+            Chore("end what rests since a moment to come", SET_BACK_S, end_rests_to_come, alone=True),
             Chore("planner statistics", 3600.0, database.optimize, alone=True),
         ],
         lambda chore, ttl_s: state.claim(chore, holder, ttl_s, time.time()),

@@ -35,6 +35,9 @@ A_DAY = 3
 DAYS = (date(2027, 3, 14), date(2027, 7, 1), date(2027, 11, 7))
 """One of 23 hours, one of 24, one of 25."""
 
+AHEAD_S = 30 * 86_400.0
+NOTICED_S = 12.0
+
 FILES_LEFT = 8
 CROWD = 40
 DISK_BYTES = 12 * 2**20
@@ -111,7 +114,7 @@ class Asking:
 
 def clock_jumps(template: Path, folder: Path) -> Figures:
     """Days of 23, 24 and 25 hours: a spent quota rests to the end of the day, and not a moment longer; then the clock
-    goes back and forth by an hour, also in the middle of streams."""
+    goes back and forth by an hour, also in the middle of streams, and a month ahead and back."""
     clock = Clock(folder / "clock")
     variables = {"API_KEYS": ",".join(GEMINI), "FAULTS_CLOCK": str(folder / "clock")}
     with house(template, folder, config="faults/clocked_gunicorn.py", **variables) as at:
@@ -134,6 +137,7 @@ def clock_jumps(template: Path, folder: Path) -> Figures:
         for seconds in (-3600, 7200, -3600):
             clock.jump(seconds)
             asking.ask()
+        _a_month_ahead_and_back(asking)
         streams = _streams_while_it_jumps(at, clock)
         told = asking.tally.told + streams.told
         broken = (*asking.broken, *streams.words)
@@ -143,8 +147,22 @@ def clock_jumps(template: Path, folder: Path) -> Figures:
         return Figures(
             "clock jumps over the reset, DST both ways, and by an hour", sent, len(at.upstream.requests), told,
             streams.silent, at.rows_lost(sent), at.blamed(GEMINI), must_fail=asking.due, broken=broken,
-            note="days of 23, 24 and 25 hours",
+            note="days of 23, 24 and 25 hours, a month ahead and back",
         )  # fmt: skip
+
+
+def _a_month_ahead_and_back(asking: Asking) -> None:
+    """What rests to the end of a day that is a month away is used again soon after the clock was set right."""
+    upstream, clock = asking.at.upstream, asking.clock
+    upstream.script(Google(clock))
+    clock.jump(AHEAD_S)
+    for _ in range(A_DAY * len(GEMINI)):
+        asking.ask()
+    asking.ask(refused=True, waits_s=midnight(clock.today() + timedelta(days=1)) - clock.now())
+    clock.jump(-AHEAD_S)
+    upstream.script(None)
+    gevent.sleep(NOTICED_S)
+    asking.ask()
 
 
 def _streams_while_it_jumps(at: House, clock: Clock) -> Tally:

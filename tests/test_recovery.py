@@ -9,6 +9,7 @@ from sqlalchemy import update
 from pool.adapters.tables import Key, KeyHealth
 from tests.house import GEMINI_KEYS, OPENAI_KEYS, House
 from tests.upstream import answer, gemini_error, openai_error
+from tests.web.visitor import rows_of
 
 LEAKED = gemini_error(403, message="Your API key was reported as leaked.")
 HOUR_S = 3600.0
@@ -110,3 +111,20 @@ def test_a_model_a_key_may_not_use_is_asked_for_again_by_a_count_of_tokens(house
     house.keypool.recorder.drain()
     assert house.keypool.database.read(lambda session: session.get(KeyHealth, (first, "gemini-2.5-pro"))) is None
     assert house.keypool.catalogue.benches(second) == {}
+
+
+def test_what_rests_since_a_moment_to_come_is_used_again_and_nothing_else(house: House) -> None:
+    """The clock was a month ahead, and was set right."""
+    ahead, usual = house.add_keys(*GEMINI_KEYS[:2])
+    house.upstream.script(gemini_error(429, quota_id="GenerateRequestsPerDayPerProjectPerModel-FreeTier"))
+    assert house.chat().status_code == 429
+    house.keypool.recorder.drain()
+    then = house.keypool.relay.clock() + 30 * 24 * HOUR_S
+    wrong = update(KeyHealth).where(KeyHealth.key_id == ahead).values(since=then, until=then + HOUR_S)
+    house.keypool.database.write(lambda session: session.execute(wrong) and None)
+    (chore,) = (each for each in house.keypool.chores._chores if each.name.startswith("end what rests since"))
+    chore.do()
+    house.keypool.recorder.drain()
+    assert house.keypool.catalogue.benches(ahead) == {}
+    assert house.keypool.catalogue.benches(usual)
+    assert [row["key_id"] for row in rows_of(house, "key_health")] == [usual]

@@ -27,7 +27,7 @@ from pool.adapters.queries.fleet import (
     fleet_counts,
     fleet_page,
 )
-from pool.adapters.queries.given_up import due_keys, due_models
+from pool.adapters.queries.given_up import due_keys, due_models, rested_after
 from pool.adapters.queries.imports import ImportRow, import_page, import_row, left_of
 from pool.adapters.queries.jobs import JobRow, job_page, job_row
 from pool.adapters.queries.key_counts import key_counts
@@ -230,6 +230,7 @@ __all__ = [
     "pools_served",
     "rescued_between",
     "rest_reasons",
+    "rested_after",
     "rests_of",
     "seats_of",
     "session_rows",

@@ -32,6 +32,13 @@ def due_keys(session: Session, now: float, looks: int, fewest: int, most: int) -
     return list(session.scalars(select(Key.id).where(due).order_by(seen, Key.id).limit(limit)))
 
 
+def rested_after(session: Session, moment: float, most: int = 500) -> list[int]:
+    """Keys that rest since a moment later than this one: none, as long as the clock goes forward."""
+    health = KeyHealth
+    later = select(health.key_id).where(health.until > moment, health.since > moment)
+    return list(session.scalars(later.distinct().limit(most)))
+
+
 def due_models(session: Session, soon: float, looks: int, fewest: int, most: int) -> list[tuple[int, str]]:
     """(key id, model) pairs a key may not use, whose time is over soon, the earliest first."""
     health = KeyHealth
