@@ -69,6 +69,23 @@ def pressing(page, url):
     return told
 
 
+STEP = """([done, total]) => {
+  const job = document.getElementById("job") ?? document.createElement("div");
+  document.getElementById("keys").append(job);
+  job.id = "job";
+  job.innerHTML = `<progress max="${total}" value="${done}" aria-label="Test keys"></progress>
+    <span>${done} / ${total}</span>`;
+  job.dispatchEvent(new CustomEvent("htmx:afterSwap", {detail: {target: job}, bubbles: true}));
+  return document.querySelector("#said").textContent;
+}"""
+
+
+def progress(page, url):
+    """What is said of a job that goes on, step by step."""
+    page.goto(f"{url}/keys")
+    return [page.evaluate(STEP, [done, 100]) for done in (10, 24, 26, 30, 49, 80, 90)]
+
+
 def main(chromium, url, password):
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -80,7 +97,7 @@ def main(chromium, url, password):
         page.fill("input[type=password]", password)
         page.press("input[type=password]", "Enter")
         page.wait_for_url(f"{url}/dashboard")
-        told = {"looking": looking(page, url), "pressing": pressing(page, url)}
+        told = {"looking": looking(page, url), "pressing": pressing(page, url), "said": progress(page, url)}
         browser.close()
     sys.stdout.write(json.dumps(told))
 

@@ -54,6 +54,11 @@ def test_a_page_waits_with_looking_while_something_is_selected(told):
     assert told["looking"]["left while selected"]
 
 
+def test_the_progress_of_a_job_is_said_by_quarters(told):
+    first, third = "Test keys: 26 / 100", "Test keys: 80 / 100"
+    assert told["said"] == ["", "", first, first, first, third, third]
+
+
 def test_the_focus_goes_on_where_the_answer_is_and_nothing_moves(told):
     focus = {name: where for name, (where, _moved) in told["pressing"].items()}
     assert focus == {

@@ -90,7 +90,7 @@ def test_revoking_asks_first_and_ends_the_key_at_once(house):
 
 def test_a_row_says_how_much_of_its_budget_is_spent(house):
     house.add_keys(GEMINI_KEYS[0])
-    client_id, token = house.keypool.inventory.create_client("Ann", house.default_pool_id, budget_usd_day=2.5)
+    _, token = house.keypool.inventory.create_client("Ann", house.default_pool_id, budget_usd_day=2.5)
     house.keypool.inventory.create_client("Ben", house.default_pool_id)
     body = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "Hi"}]}
     house.post("/v1/chat/completions", body, headers={"Authorization": f"Bearer {token}"})
