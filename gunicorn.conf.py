@@ -79,6 +79,8 @@ def post_worker_init(worker):
     keypool = worker.wsgi.extensions["keypool"]
     worker.cfg.set("graceful_timeout", keypool.preferences.current.graceful_timeout_s)
     worker.drain_delay_s = environment.drain_delay_s
+    # Work in a thread (sealing, reading rows) lets the hub have the interpreter after so long, not after 5 ms.
+    sys.setswitchinterval(0.001)
     gc.collect()
     gc.freeze()  # the collector need not look at what the start made again and again
     gc.enable()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, select, text, update
 from sqlalchemy.orm import Session
 
 from pool.adapters.database import Database
@@ -145,12 +145,15 @@ def rewrap_some(session: Session, vault: Vault, after: tuple[int, int], count: i
                 meta.value = vault.rewrap(meta.value.encode()).decode()
         return None
     table, column = SEALED[place]
-    some = select(table).where(table.id > last_id, column.is_not(None)).order_by(table.id).limit(count)
-    # Locked: somebody may be about to put another secret there.
-    rows = session.scalars(some.with_for_update()).all()
-    for row in rows:
-        setattr(row, column.key, vault.rewrap(getattr(row, column.key)))
-    return (place, rows[-1].id) if rows else (place + 1, 0)
+    some = select(table.id, column).where(table.id > last_id, column.is_not(None)).order_by(table.id).limit(count)
+    # Locked: somebody may be about to put another secret there. No more of a row than that, or streams would feel it.
+    rows = session.execute(some.with_for_update()).all()
+    if not rows:
+        return place + 1, 0
+    stored: Any = table.__table__
+    change = update(stored).where(stored.c.id == bindparam("row")).values({column.key: bindparam("anew")})
+    session.connection().execute(change, [{"row": row_id, "anew": vault.rewrap(sealed)} for row_id, sealed in rows])
+    return place, rows[-1][0]
 
 
 def _fingerprint_key(session: Session, fresh: bytes) -> bytes:
