@@ -11,10 +11,9 @@ import time
 import tracemalloc
 from functools import partial
 from itertools import cycle
+from pathlib import Path
 
-from servers import ROOT
-
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pool.core.rotation import POLICIES, Member, Rotation
 from pool.core.vitals import Vitals
@@ -27,9 +26,9 @@ MODEL = "bench"
 MODELS = [f"bench-{n}" for n in range(10)]
 
 
-def slowest_p99_us():
+def slowest_p99_us(count=KEYS):
     """The 99th percentile, in µs, of the slowest policy: half of the keys are cooling."""
-    rotation = half_cooling()
+    rotation = half_cooling(count)
     return max(p99_us(partial(rotation.choose, policy, MODEL, NOW)) for policy in POLICIES)
 
 

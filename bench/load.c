@@ -1,6 +1,9 @@
 /* Sends one request again and again over kept-alive connections, and checks every answer.
  *
- * usage: load PORT CONCURRENCY REQUESTS FILE EVENTS
+ * usage: load PORT CONCURRENCY REQUESTS FILE EVENTS [RATE]
+ *
+ * With RATE so many requests begin each second, whether answers came or not, and each is timed from the moment it was
+ * due: what waits for a free connection waited for the server. SIGTERM ends it early, with what was seen.
  *
  * FILE is a whole HTTP/1.1 request as it goes on the wire. Every answer must be a 200 that holds EVENTS texts
  * beginning n0000, n0001, … in this order (a plain answer holds one). Prints one JSON object.
@@ -37,7 +40,15 @@ static struct sockaddr_in server = {.sin_family = AF_INET};
 static int poller, expected_events, request_size, concurrency;
 static long wanted, started, finished, errors, reconnects, total_events, body_bytes;
 static char *request, first_error[400];
-static double *took_s, *first_byte_s;
+static double *took_s, *first_byte_s, rate, began_all_s;
+static Conn **idle;
+static int idle_count;
+static volatile sig_atomic_t ending;
+
+static void end_early(int number) {
+    (void)number;
+    ending = 1;
+}
 
 static double now_s(void) {
     struct timespec t;
@@ -66,13 +77,18 @@ static void dial(Conn *c) {
 static void begin(Conn *c) {
     c->state = IDLE;
     if (started >= wanted) return;
+    double due_s = rate ? began_all_s + started / rate : 0;
+    if (rate && now_s() < due_s) {
+        idle[idle_count++] = c;
+        return;
+    }
     started++;
     c->state = HEAD;
     c->status = c->chunked = c->closes = c->seen = c->disordered = c->tail_size = c->head_size = 0;
     c->chunk_state = 0;
     c->left = -1;
     c->first_s = 0;
-    c->began_s = now_s();
+    c->began_s = rate ? due_s : now_s();
     if (send(c->fd, request, request_size, MSG_NOSIGNAL) != request_size) c->closes = 1;
 }
 
@@ -205,8 +221,8 @@ static double at_share(double *values, long count, double share) {
 }
 
 int main(int count, char **words) {
-    if (count != 6) {
-        fprintf(stderr, "usage: load PORT CONCURRENCY REQUESTS FILE EVENTS\n");
+    if (count != 6 && count != 7) {
+        fprintf(stderr, "usage: load PORT CONCURRENCY REQUESTS FILE EVENTS [RATE]\n");
         return 2;
     }
     server.sin_port = htons(atoi(words[1]));
@@ -214,25 +230,37 @@ int main(int count, char **words) {
     concurrency = atoi(words[2]);
     wanted = atol(words[3]);
     expected_events = atoi(words[5]);
+    rate = count == 7 ? atof(words[6]) : 0;
     FILE *file = fopen(words[4], "rb");
     request = malloc(1 << 20);
     took_s = calloc(wanted, sizeof *took_s);
     first_byte_s = calloc(wanted, sizeof *first_byte_s);
     Conn *conns = calloc(concurrency, sizeof *conns);
-    if (!file || !request || !took_s || !first_byte_s || !conns) {
+    idle = calloc(concurrency, sizeof *idle);
+    if (!idle || !file || !request || !took_s || !first_byte_s || !conns) {
         perror("load");
         return 1;
     }
     request_size = (int)fread(request, 1, 1 << 20, file);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGTERM, end_early);
     poller = epoll_create1(0);
     for (int i = 0; i < concurrency; i++) dial(&conns[i]);
     double began_s = now_s(), heard_s = began_s;
+    began_all_s = began_s;
     for (int i = 0; i < concurrency; i++) begin(&conns[i]);
     struct epoll_event events[256];
     while (finished < wanted) {
-        int n = epoll_wait(poller, events, 256, 1000);
+        int wait_ms = 1000;
+        if (ending) wanted = started;
+        if (rate && started < wanted && idle_count) {
+            double left_s = began_all_s + started / rate - now_s();
+            wait_ms = left_s > 0.001 ? (int)(left_s * 1000) : 0;
+        }
+        int n = epoll_wait(poller, events, 256, wait_ms);
         if (n > 0) heard_s = now_s();
+        if (finished >= wanted) break;
+        while (idle_count && started < wanted && now_s() >= began_all_s + started / rate) begin(idle[--idle_count]);
         if (now_s() - heard_s > STALL_S) {
             snprintf(first_error, sizeof first_error, "nothing came for %d s, %ld answers missing", STALL_S,
                      wanted - finished);
@@ -247,9 +275,9 @@ int main(int count, char **words) {
     qsort(first_byte_s, good, sizeof *first_byte_s, by_size);
     printf("{\"good\": %ld, \"errors\": %ld, \"first_error\": \"%s\", \"reconnects\": %ld, \"seconds\": %.6f, "
            "\"per_s\": %.1f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"first_byte_p50_us\": %.1f, "
-           "\"first_byte_p99_us\": %.1f, \"body_bytes\": %ld, \"events\": %ld}\n",
+           "\"first_byte_p99_us\": %.1f, \"p999_us\": %.1f, \"most_us\": %.1f, \"body_bytes\": %ld, \"events\": %ld}\n",
            good, errors, first_error, reconnects, spent_s, good / spent_s, at_share(took_s, good, .5),
            at_share(took_s, good, .99), at_share(first_byte_s, good, .5), at_share(first_byte_s, good, .99),
-           body_bytes, total_events);
+           at_share(took_s, good, .999), at_share(took_s, good, 1), body_bytes, total_events);
     return 0;
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 from subprocess import run
 from urllib.parse import urlencode
 
-from servers import BUILD, ROOT, Server, free_port, gunicorn, tree
+from servers import BUILD, ROOT, Server, end_with_a_signal, free_port, gunicorn, tree
 
 KEYS, REQUESTS = 100_000, 1_000_000
 KEPT_S = 86_400
@@ -135,7 +135,7 @@ def filled(keys=KEYS, requests=REQUESTS, name="filled", url=""):
     return folder
 
 
-def served(folder, url="", **variables):
+def served(folder, url="", configuration="gunicorn.conf.py", **variables):
     """Keypool on a filled folder."""
     environment = {
         "HOST": "127.0.0.1", "PORT": str(free_port()), "KEYPOOL_INSTANCE": str(folder), "ADMIN_PASSWORD": PASSWORD,
@@ -143,7 +143,7 @@ def served(folder, url="", **variables):
     }  # fmt: skip
     if url:
         environment |= {"SECRET_KEY": "s" * 32, "KEY_ENCRYPTION_SECRET": "k" * 32}
-    return Server("keypool", gunicorn("-c", "gunicorn.conf.py", "app:create_app()"), environment)
+    return Server("keypool", gunicorn("-c", configuration, "app:create_app()"), environment)
 
 
 class Browser:
@@ -218,6 +218,7 @@ def looking(folder, url=""):
 
 
 def main(word="", url=""):
+    end_with_a_signal()
     folder = filled(name="filled-elsewhere" if url else "filled", url=url, **({"requests": 200_000} if url else {}))
     print("| page | cold ms | first byte ms | CPU ms | whole ms | KB | |\n| --- | --- | --- | --- | --- | --- | --- |")
     with looking(folder, url) as browser:

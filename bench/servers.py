@@ -43,6 +43,11 @@ def compiler():
     return shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 
 
+def end_with_a_signal():
+    """End as after an error where somebody ends this process: the servers, in sessions of their own, end with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
