@@ -84,3 +84,8 @@ def test_the_door_knows_every_instance_and_holds_nothing_back():
 def test_a_door_is_believed_that_stands_in_the_compose_files_network():
     network = COMPOSE["networks"]["default"]["ipam"]["config"][0]["subnet"]
     assert COMPOSE["services"]["keypool-1"]["environment"]["FORWARDED_ALLOW_IPS"] == network
+
+
+def test_no_page_of_the_docs_has_a_figure_still_to_be_filled_in():
+    for page in (ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")):
+        assert not re.search(r"@[A-Z]+@|\bTODO\b|\bTBD\b", page.read_text()), page.name
