@@ -41,7 +41,7 @@ NOTICED_S = 12.0
 FILES_LEFT = 8
 CROWD = 40
 DISK_BYTES = 12 * 2**20
-FULL_S = 4.0
+FULL_S = 2.5
 MOST_TRACEBACKS = 4
 """Of the few chores that write, one each."""
 
@@ -245,7 +245,7 @@ def disk_full(template: Path, folder: Path) -> Figures:
         (disk / "filler").unlink()
 
     with small_disk(disk), house(template, disk) as at:
-        figures = at.figures("disk full to the last byte, the log's, too", loaded(at.server, fill), f"{FULL_S:.0f} s")
+        figures = at.figures("disk full to the last byte, the log's, too", loaded(at.server, fill), f"{FULL_S:g} s")
         tracebacks = at.server.log.count("Traceback")
         told = (f"{tracebacks} tracebacks in the log",) if tracebacks > MOST_TRACEBACKS else ()
         return replace(figures, broken=figures.broken + told)

@@ -27,10 +27,16 @@ def test_a_fault_of_an_upstream_is_seen_by_nobody_while_a_key_is_well_and_told_w
     hold(upstreams.run(instance_template, tmp_path, REQUESTS))
 
 
-def test_neither_the_disk_nor_the_processes_nor_clients_cost_a_request_or_its_row(
+def test_neither_the_disk_nor_files_nor_clients_cost_a_request_or_its_row(
     instance_template: Path, tmp_path: Path
 ) -> None:
-    hold(matrix.on_one_machine(instance_template, tmp_path))
+    hold(matrix.on_one_server(instance_template, tmp_path))
+
+
+def test_neither_kills_nor_clocks_nor_a_full_disk_cost_a_request_or_its_row(
+    instance_template: Path, tmp_path: Path
+) -> None:
+    hold(matrix.on_servers_of_their_own(instance_template, tmp_path))
 
 
 def test_everything_may_restart_under_load_one_after_another(tmp_path: Path) -> None:
