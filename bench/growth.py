@@ -48,7 +48,7 @@ def measured(upstream, keys, pools):
 
 def take_in(admin, keys, pools):
     for n in range(1, pools):
-        admin.ask("POST", "/api/pools", {"name": f"pool {n}"})
+        admin.ask("POST", "/api/pools", {"name": f"pool {n}", "geminiKeys": [f"AIzaSy{secrets.token_hex(17)[:33]}"]})
     lines = "\n".join(f"sk-proj-{secrets.token_hex(24)}" for _ in range(keys))
     admin.ask("POST", "/admin/keys/import?wait=1", {"text": lines})
 

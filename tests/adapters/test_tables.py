@@ -185,7 +185,6 @@ def test_each_filter_of_the_request_log_has_its_index_and_sorts_nothing(database
         (select(Key.id).where(Key.deleted_at.is_not(None)).order_by(Key.deleted_at), "ix_keys_binned"),
         (select(Key.id).where(Key.revision > 5), "ix_keys_revision"),
         (select(Membership.key_id).where(Membership.revision > 5), "ix_memberships_revision"),
-        (select(Key.id).order_by(Key.last_used_at.desc()).limit(25), "ix_keys_last_used_at"),
         (select(KeyHealth.key_id).where(KeyHealth.until > 5), "ix_key_health_until"),
         (select(UsageHour.requests).where(UsageHour.key_id == 1, UsageHour.hour > 5), "ix_usage_hourly_key_id_hour"),
     ],

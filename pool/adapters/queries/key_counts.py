@@ -38,9 +38,7 @@ def key_counts(
     counts = _of_all(session, now)
     if limited is not None:
         counts[LIMITED] = _number(session, _live(one_of(limited))) if limited else 0
-        # All keys without a request, tested or not, are what SQLite would rather look at.
-        untested = _live(_NEVER_TRIED).with_hint(Key, "INDEXED BY ix_keys_untested", "sqlite")
-        counts[UNTESTED] = _number(session, untested)
+        counts[UNTESTED] = _number(session, _live(_NEVER_TRIED))
     return counts
 
 

@@ -83,10 +83,6 @@ SORTS: dict[str, Any] = {
 }
 
 
-UNINDEXED = frozenset(("created_at", "errors", "last_used_at", "tokens", "cost_usd", "success_rate"))
-"""What is sorted by reading all keys there are: an index each would be written at every request."""
-
-
 def conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     found = of_pool_and_search(wanted.pool_id, wanted.search, wanted.binned)
     if wanted.state:
@@ -123,7 +119,8 @@ def beyond(order: Order, value: Any, key_id: int) -> ColumnElement[bool]:
 
 
 def sorting(order: Order) -> list[Any]:
-    columns = [Key.id] if order.by == "id" else [SORTS[order.by], Key.id]
+    # + 0: for the second of them SQLite takes an index of any column, and looks every key up in its order.
+    columns = [Key.id] if order.by == "id" else [SORTS[order.by], Key.id + 0]
     return [column.desc() if order.falling else column.asc() for column in columns]
 
 

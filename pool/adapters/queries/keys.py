@@ -10,7 +10,6 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from pool.adapters.queries.key_filters import (
-    UNINDEXED,
     Order,
     Wanted,
     beyond,
@@ -132,9 +131,6 @@ def key_page(
     query = select(Key.id).where(*conditions(wanted)).order_by(*sorting(order)).limit(size)
     if after is not None:
         query = query.where(beyond(order, *after))
-    if order.by in UNINDEXED and wanted.pool_id is None and wanted.import_id is None:
-        # SQLite takes the index of another column for the second one, and looks every key up in its order.
-        query = query.with_hint(Key, "NOT INDEXED", "sqlite")
     ids = list(session.scalars(query))
     found = {row.id: row for row in session.execute(_rows().where(Key.id.in_(ids)))}
     return _with_places(session, [found[key_id] for key_id in ids])

@@ -111,8 +111,6 @@ class Key(Model):
         only_where("ix_keys_disabled_until", "disabled_until", condition="disabled_until IS NOT NULL"),
         only_where("ix_keys_project", "project", condition="project <> ''"),
         only_where("ix_keys_restored_by", "restored_by", condition="restored_by IS NOT NULL"),
-        Index("ix_keys_last_used_at", "last_used_at"),
-        Index("ix_keys_requests", "requests"),
         NEVER_REUSED,
     )
 
