@@ -66,6 +66,7 @@ from pool.web.access import Access
 from pool.web.forwarded import Forwarded
 from pool.web.here import aside
 from pool.web.proxy.entry import Proxy
+from pool.web.redacting import hide
 
 ROOT = Path(__file__).parent
 DRAIN_S = 1.0
@@ -134,6 +135,7 @@ def create_app(config: Mapping[str, Any] | None = None, environment: Mapping[str
     `environment` stands for the process's own variables; `config` is Flask's. Raises `BadStart` with one sentence.
     """
     boot = read_environment(os.environ if environment is None else environment, ROOT)
+    hide(boot.secrets())
     boot.instance.mkdir(parents=True, exist_ok=True, mode=0o700)
     app = Flask("pool", root_path=str(ROOT), instance_path=str(boot.instance))
     app.config.update(

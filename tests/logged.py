@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pool.web.logs import QUIET, Redacting
+from pool.web.logs import QUIET
+from pool.web.redacting import Redacting
 
 SECRETS = re.compile(
     r"AIzaSy[0-9A-Za-z_-]{20,}|(?<![0-9A-Za-z])sk-[0-9A-Za-z_-]{20,}|sk-proxy-for-the-tests|correct horse battery"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
-from tests.house import GEMINI_KEYS, OPENAI_KEYS, PASSWORD, House
+from pool.web.redacting import Redacting
+from tests.house import GEMINI_KEYS, OPENAI_KEYS, PASSWORD, House, open_house
 from tests.logged import listener, told
 from tests.server import CLIENT_KEY
 
@@ -30,3 +32,12 @@ def test_an_error_that_quotes_a_key_is_written_without_it() -> None:
     except ValueError:
         logging.getLogger("pool").exception("request 7 failed")
     assert listener.found == []
+
+
+def test_a_secret_of_the_environment_is_hidden_that_looks_like_none(instance_template: Path, tmp_path: Path) -> None:
+    secrets = {"SECRET_KEY": "four quite common words", "PROXY_API_KEY": "letters-of-mine"}
+    with open_house(instance_template, tmp_path / "instance", **secrets):
+        text = f"{secrets['SECRET_KEY']}, {secrets['PROXY_API_KEY']}"
+        record = logging.makeLogRecord({"msg": "it broke with %s", "args": (text,)})
+        Redacting().filter(record)
+        assert record.getMessage() == "it broke with four qui...ords, ***"

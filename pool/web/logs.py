@@ -7,22 +7,10 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from pool.core.masking import redact
+from pool.web.redacting import Redacting
 
 QUIET = ("urllib3", "requests", "sqlalchemy", "alembic")
 """Libraries that would log URLs and parameters."""
-
-
-class Redacting(logging.Filter):
-    """Rewrites a record's text, its traceback included, without what looks like a key."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage()), None
-        if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = redact(record.exc_text)
-        return True
 
 
 class RedactingLogger(Logger):
