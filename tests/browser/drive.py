@@ -17,7 +17,7 @@ PAGES = (
 WIDTHS = (320, 360, 768, 1000, 1280, 1600)
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 SHOW = "state => Object.defineProperty(document, 'visibilityState', {value: state, configurable: true})"
-NARROW = {"width": 360, "height": 740}
+NARROW, WIDE = {"width": 360, "height": 740}, {"width": 1280, "height": 740}
 
 
 def watch(page, seen):
@@ -224,11 +224,13 @@ def main(chromium, url, password, hostile, client_key):
         for path in PAGES:
             page.goto(url + path)
             wide += [f"{path} at {width}" for width in WIDTHS if too_wide(page, width)]
-        for scheme in ("light", "dark"):
+        for scheme, size in (("light", WIDE), ("dark", NARROW)):
             page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size(size)
             for path in PAGES:
                 page.goto(url + path)
                 wrong += wrongs(page, path, scheme)
+            page.set_viewport_size(WIDE)
             page.goto(f"{url}/keys")
             page.check("#tick-1")
             page.click(".deeds >> text=Copy")
