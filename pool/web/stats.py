@@ -147,7 +147,7 @@ def stat() -> Response:
         rows=[(key, *_few(_worth_showing(badges(key, filters.model, at)))) for key in keys[:SIZE]],
         after=after,
         more=keys[SIZE - 1].id if len(keys) > SIZE else 0,
-        models=models,
+        models=models[:MOST_NAMED],
         pools_served=_named("pools", scope),
         clients_served=_named("clients", scope),
         endpoints=[(endpoint(each.name), each) for each in read(queries.endpoint_figures, scope)],
