@@ -1,5 +1,5 @@
 # Everything here makes .venv first. Give arguments to pytest as PYTEST_ARGS, another interpreter as PYTHON.
-.PHONY: help run demo test test-all test-shared audit clients lint lock bench conformance faults static
+.PHONY: help run demo test test-all test-shared audit clients lint lock bench bench-pages bench-company bench-growth conformance faults static
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -33,7 +33,7 @@ help:
 	@echo "make test-shared  what stands on a database, on PostgreSQL and Redis"
 	@echo "make lint       ruff and mypy"
 	@echo "make audit      known vulnerabilities of what is pinned, as far as an advisory service answers"
-	@echo "make bench      performance figures as one table"
+	@echo "make bench      performance figures as one table; bench-pages, bench-company, bench-growth: with 100,000 keys"
 	@echo "make faults     break everything around a running Keypool, and print what clients saw of it"
 	@echo "make conformance  the codecs on recorded traffic, CORPUS=folder (default tests/wire)"
 	@echo "make clients    install the clients that test-all tries; it calls this itself"
@@ -65,6 +65,9 @@ audit: $(AUDIT)
 
 bench: $(RUNTIME)
 	@.venv/bin/python bench/run.py
+
+bench-pages bench-company bench-growth: bench-%: $(RUNTIME)
+	@.venv/bin/python bench/$*.py
 
 conformance: $(RUNTIME)
 	@.venv/bin/python -m conformance "$(CORPUS)"
