@@ -32,7 +32,7 @@ CAP = 400
 SHARED_AGAIN_S = 8.0
 """So soon two instances that met no Redis for a while have found it, and each other."""
 
-DOUBTED = CAP // 10
+DOUBTED = CAP // 5
 """So many may be counted though nobody was answered: what was under way when a process or Redis died."""
 SECRET = "a secret of the fault suite, the same for both"
 GENTLY_A, GENTLY_B, FORCE_A, FORCE_B, POSTGRES, POSTGRES_CRASH, REDIS, REDIS_KILL = range(8)

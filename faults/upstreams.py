@@ -174,7 +174,7 @@ FAULTS = (
     Fault("gzip that is none", _json(b"{}", **{"Content-Encoding": "gzip"}), stream=False),
     Fault("error as the first event", FIRST_IS_ERROR, stream=True),
     Fault("503 of everything", DOWN),
-    Fault("500 of every fourth key", _every_fourth_fails, spare=False, bad_keys=20, at_once=2),
+    Fault("500 of every fourth key", _every_fourth_fails, spare=False, bad_keys=20, at_once=1),
     Fault("90 of 100 keys refused, in three ways", _three_refusals, spare=False, guilty=_nine_of_ten, bad_keys=100),
     Fault("every key but the spare out of credit", SPENT, guilty=_every),
     Fault("every key but the spare at its minute's limit", MINUTE, guilty=_every),
