@@ -5,7 +5,20 @@ from sqlalchemy import update
 
 from pool.adapters import tables
 from pool.adapters.inventory import Inventory, NewKey
-from pool.adapters.queries import SORTS, Order, Wanted, key_count, key_ids, key_ids_of, key_page, key_row, some_keys
+from pool.adapters.queries import (
+    SORTS,
+    Order,
+    Overlap,
+    Wanted,
+    key_count,
+    key_counts,
+    key_ids,
+    key_ids_of,
+    key_page,
+    key_row,
+    some_keys,
+)
+from pool.adapters.queries.key_counts import OVERLAP_S
 from pool.adapters.vault import open_vault
 from pool.core.catalogue import Catalogue
 from pool.core.keys import FOREVER
@@ -127,3 +140,27 @@ def test_places_are_given_and_taken(either, inventory, ids):
     assert [row.tags for row in either.read(some_keys, ids[:2])] == [("a",), ()]
     public = either.read(key_row, ids[0]).public_id
     assert either.read(key_ids_of, [public, "key_nobodys"]) == {public: ids[0]}
+
+
+def test_keys_are_counted_once_however_they_stand_and_what_is_kept_between_looks_is_found_out(either, inventory, ids):
+    overlap = Overlap()
+
+    def counted(now=NOW):
+        told = either.read(key_counts, now, None, None, overlap)
+        assert told == either.read(key_counts, now), "as who keeps nothing counts"
+        return told["all"], told["healthy"], told["cooling"], told["disabled"], told["dead"]
+
+    def rest(key_id, model, until):
+        row = {"key_id": key_id, "model": model, "state": "cooling", "reason": "quota_day", "status": 429}
+        either.write(lambda session: session.add(tables.KeyHealth(**row, until=until)))
+
+    assert counted() == (5, 4, 1, 0, 0)
+    rest(ids[3], "another", NOW + 2 * OVERLAP_S)
+    rest(ids[0], "m", NOW + 2 * OVERLAP_S)
+    assert counted() == (5, 3, 2, 0, 0)
+    inventory.set_disabled([ids[3]], FOREVER)
+    assert counted() == (5, 3, 1, 1, 0)
+    inventory.bin_keys([ids[3], ids[4]])
+    assert counted() == (3, 2, 1, 0, 0)
+    inventory.restore_keys([ids[3]])
+    assert counted(NOW + OVERLAP_S + 1) == (4, 2, 1, 1, 0)

@@ -30,7 +30,7 @@ from pool.adapters.queries.fleet import (
 from pool.adapters.queries.given_up import due_keys, due_models, rested_after
 from pool.adapters.queries.imports import ImportRow, import_page, import_row, left_of
 from pool.adapters.queries.jobs import JobRow, job_page, job_row
-from pool.adapters.queries.key_counts import key_counts
+from pool.adapters.queries.key_counts import Overlap, key_counts
 from pool.adapters.queries.key_filters import SORTS, STANDINGS, STATES, Order, Wanted
 from pool.adapters.queries.keys import (
     KeyRow,
@@ -142,6 +142,7 @@ __all__ = [
     "Mailbox",
     "Metered",
     "Order",
+    "Overlap",
     "PoolFigures",
     "PoolRow",
     "Refusal",

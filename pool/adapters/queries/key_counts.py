@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, text, union_all
@@ -25,27 +26,50 @@ from pool.adapters.tables import UNTRIED, Key, KeyHealth
 _NEVER_TRIED: Any = text(UNTRIED)
 
 
+@dataclass
+class Overlap:
+    """How many keys rest that are out of service besides: dear to count, and the same for as long as just as many are
+    binned, dead and disabled. Looked at anew after a minute, for rests end."""
+
+    stands: tuple[int, ...] = ()
+    kept_until: float = 0.0
+    keys: int = 0
+
+    def counted(self, stands: tuple[int, ...], now: float, count: Callable[[], int]) -> int:
+        if stands != self.stands or not self.kept_until - OVERLAP_S <= now < self.kept_until:
+            self.keys = count()
+            self.stands, self.kept_until = stands, now + OVERLAP_S
+        return self.keys
+
+
+OVERLAP_S = 60.0
+
+
 def key_counts(
-    session: Session, now: float, wanted: Wanted | None = None, limited: Collection[int] | None = None
+    session: Session,
+    now: float,
+    wanted: Wanted | None = None,
+    limited: Collection[int] | None = None,
+    overlap: Overlap | None = None,
 ) -> dict[str, int]:
     """How many keys stand how; `all` is their sum. At most a second, the journal's delay, behind the catalogue.
 
     Where `limited` is told (the keys at a limit of their own, which only memory knows), those and the ones never tried
-    are counted as well.
+    are counted as well. `overlap` is kept between calls by who counts often.
     """
     if wanted is not None and wanted != Wanted(wanted.now):
         return _in_one_walk(session, now, wanted, limited)
-    counts = _of_all(session, now)
+    counts = _of_all(session, now, overlap or Overlap())
     if limited is not None:
         counts[LIMITED] = _number(session, _live(one_of(limited))) if limited else 0
         counts[UNTESTED] = _number(session, _live(_NEVER_TRIED))
     return counts
 
 
-def _of_all(session: Session, now: float) -> dict[str, int]:
+def _of_all(session: Session, now: float, overlap: Overlap) -> dict[str, int]:
     """Each number from an index that holds all it needs: of 100,000 rows of keys none is looked at."""
-    binned = select(func.count()).select_from(Key).where(Key.deleted_at.is_not(None))
-    total = _number(session, select(func.count()).select_from(Key)) - _number(session, binned)
+    binned = _number(session, select(func.count()).select_from(Key).where(Key.deleted_at.is_not(None)))
+    total = _number(session, select(func.count()).select_from(Key)) - binned
     dead = _number(session, _live(Key.dead_at.is_not(None)))
     disabled = _number(session, _live(_disabled(now), Key.dead_at.is_(None)))
     stopped = union_all(
@@ -53,9 +77,13 @@ def _of_all(session: Session, now: float) -> dict[str, int]:
         select(Key.id).where(Key.dead_at.is_not(None)),
         select(Key.id).where(_disabled(now)),
     )
-    resting = select(KeyHealth.key_id).where(in_force(now), KeyHealth.key_id.not_in(stopped)).distinct()
+    resting = select(KeyHealth.key_id).where(in_force(now)).distinct()
+    both = resting.where(KeyHealth.key_id.in_(stopped))
     cooling = _number(session, select(func.count()).select_from(resting.subquery()))
-    return _told(total, dead, disabled, cooling)
+    cooling -= overlap.counted(
+        (binned, dead, disabled), now, lambda: _number(session, select(func.count()).select_from(both.subquery()))
+    )
+    return _told(total, dead, disabled, max(0, cooling))
 
 
 def _in_one_walk(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
-from flask import Response, request, url_for
+from flask import Response, current_app, request, url_for
 
 from pool.adapters import queries
 from pool.core.periods import month_began
@@ -16,8 +16,12 @@ from pool.web.admin.attention import attention
 from pool.web.admin.charts import drawn, window_of
 from pool.web.here import keypool, now, read
 from pool.web.ids import row_id
+from pool.web.lately import lately
 
 MINUTE_S = 60.0
+A_WHILE_S = 20.0
+"""How old what a day came to may be that is over: the page asks every few seconds."""
+
 RECENT = 20
 
 
@@ -53,16 +57,21 @@ def _figures(at: float) -> dict[str, Any]:
     rpm, tpm = read(queries.traffic_lately, at - MINUTE_S)
     return {
         "attention": attention(at, began_at, today),
-        "keys": read(queries.key_counts, at),
+        "keys": read(queries.key_counts, at, None, None, _overlap()),
         "rpm": rpm,
         "tpm": tpm,
         "today": read(queries.traffic_between, today, this_hour + 3600),
-        "yesterday": read(queries.traffic_between, yesterday, today),
+        "yesterday": lately(("traffic", yesterday), read, queries.traffic_between, yesterday, today, kept_s=A_WHILE_S),
         "month_cost": read(queries.cost_since, int(month_began(at))),
         "rescued": read(queries.rescued_between, today, this_hour + 3600),
         "day_began": today,
         "minute_began": int(at - MINUTE_S),
     }
+
+
+def _overlap() -> queries.Overlap:
+    kept: queries.Overlap = current_app.extensions.setdefault("overlap", queries.Overlap())
+    return kept
 
 
 def _place(text: str) -> tuple[float, int] | None:
