@@ -16,11 +16,8 @@ KEPT = 50.0
 MOST_KEPT_S = 60.0
 
 
-def lately(name: Hashable, work: Callable[..., T], *args: Any, kept_s: float = 0.0) -> T:
-    """What `work` answers, or answered a moment ago. `name` says what it is about, moments aside.
-
-    `kept_s`: how long an answer is good that hardly changes, however cheap it was.
-    """
+def lately(name: Hashable, work: Callable[..., T], *args: Any) -> T:
+    """What `work` answers, or answered a moment ago. `name` says what it is about, moments aside."""
     kept: dict[Hashable, tuple[float, Any]] = current_app.extensions.setdefault("lately", {})
     began = time.monotonic()
     known = kept.get(name)
@@ -29,6 +26,5 @@ def lately(name: Hashable, work: Callable[..., T], *args: Any, kept_s: float = 0
         return answer
     answer = work(*args)
     took_s = time.monotonic() - began
-    good_s = min(KEPT * took_s, MOST_KEPT_S) if took_s > 0.02 else 0.0
-    kept[name] = time.monotonic() + max(good_s, kept_s), answer
+    kept[name] = time.monotonic() + min(KEPT * took_s, MOST_KEPT_S) if took_s > 0.02 else 0.0, answer
     return answer

@@ -16,12 +16,8 @@ from pool.web.admin.attention import attention
 from pool.web.admin.charts import drawn, window_of
 from pool.web.here import keypool, now, read
 from pool.web.ids import row_id
-from pool.web.lately import lately
 
 MINUTE_S = 60.0
-A_WHILE_S = 20.0
-"""How old what a day came to may be that is over: the page asks every few seconds."""
-
 RECENT = 20
 
 
@@ -61,7 +57,7 @@ def _figures(at: float) -> dict[str, Any]:
         "rpm": rpm,
         "tpm": tpm,
         "today": read(queries.traffic_between, today, this_hour + 3600),
-        "yesterday": lately(("traffic", yesterday), read, queries.traffic_between, yesterday, today, kept_s=A_WHILE_S),
+        "yesterday": read(queries.traffic_between, yesterday, today),
         "month_cost": read(queries.cost_since, int(month_began(at))),
         "rescued": read(queries.rescued_between, today, this_hour + 3600),
         "day_began": today,
