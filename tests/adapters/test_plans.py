@@ -3,18 +3,26 @@
 import re
 
 import pytest
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, text
 
 from pool.adapters import queries
 from pool.adapters.days import add_up_days
+from pool.adapters.inventory import Inventory, NewKey
+from pool.adapters.inventory.reading import BEGINNING, keys_since, members_since
 from pool.adapters.queries.charts import busiest, slots_since
+from pool.adapters.queries.exports import export_keys
 from pool.adapters.queries.own import own_requests, own_use
 from pool.adapters.queries.pool_figures import tiers_of
 from pool.adapters.tables import DAY_S, Request
+from pool.adapters.vault import open_vault
+from pool.core.catalogue import Catalogue
 from tests.adapters.test_days import DAY, NOW, asked
 
 LONG = ("requests", "attempts", "usage_hourly", "traffic_hourly", "outcomes_hourly", "key_health", "audit", "again")
 """Tables that grow with traffic or time, and must not be read whole."""
+
+MANY = 2000
+"""Keys of one provider: more than SQLite's statistics look at when they may look at a sample only."""
 
 HOUR, ORDER, SCOPE = int(NOW) // 3600 * 3600, queries.Order, queries.Scope
 LOG = [
@@ -107,3 +115,22 @@ def test_reading_a_table_whole_would_be_seen(database):
     assert not any(read_whole(*each) for each in steps)
     steps = plans(database, lambda session: session.scalar(select(func.sum(Request.latency_ms))))
     assert [read_whole(*each) for each in steps] == ["requests"]
+
+
+def test_a_page_of_keys_does_not_begin_with_all_keys_of_a_provider(database, tmp_path):
+    inventory = Inventory(database, open_vault(database, tmp_path, "some passphrase"), Catalogue(), lambda line: None)
+    inventory.found({})
+    inventory.load()
+    inventory.add_keys([NewKey("openai", f"sk-proj-{n:048}") for n in range(MANY)], 1, "paste", "admin")
+    database.optimize()
+    told = "SELECT stat FROM sqlite_stat1 WHERE idx = 'sqlite_autoindex_keys_1'"
+    assert database.read(lambda session: session.scalar(text(told))) == f"{MANY} {MANY} 1"
+    for query, *arguments in (
+        (export_keys, MANY // 2, 400, None),
+        (queries.fleet_page, NOW, HOUR),
+        (keys_since, 2, 3, BEGINNING, 400),
+        (members_since, 2, 3, BEGINNING, 400),
+    ):
+        steps = [step for step, _ in plans(database, query, *arguments)]
+        assert steps
+        assert [step for step in steps if re.search("provider_id=|SCAN (provider|key|membership)s", step)] == []

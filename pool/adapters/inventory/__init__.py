@@ -29,7 +29,7 @@ from .undoing import Undoing
 __all__ = ["Batch", "Inventory", "NewKey", "Taken", "Undoing"]
 
 PAGE = 20_000
-"""Rows read at a time: each read sorts all that changed."""
+"""Rows read at a time."""
 
 PIECE, MORSEL = 500, 250
 """Rows taken over between two yields of the hub: at a start, and beside requests."""
@@ -128,9 +128,12 @@ class Inventory(KeyEditing, Resets):
                 self._catalogue.drop_key(key_id)
 
     def _pages(self, query: Callable[..., Any], known: int, newest: int) -> Iterator[Sequence[Any]]:
-        after: tuple[int, int] = (0, 0)
+        after = reading.BEGINNING
         size = MORSEL if known else PIECE
-        while rows := self._database.read(query, known, newest, after, PAGE):
+        while True:
+            rows, after = self._database.read(query, known, newest, after, PAGE)
+            if not rows:
+                return
             for at in range(0, len(rows), size):
                 yield rows[at : at + size]
                 # Not sleep(0): gevent runs fifty of those in a row before it looks at sockets and timers.
@@ -138,7 +141,6 @@ class Inventory(KeyEditing, Resets):
                 if at and at % PIECE == 0:
                     # Keys stay: the collector need never look at them.
                     gc.freeze()
-            after = (rows[-1][0], rows[-1][1]) if query is reading.members_since else (rows[-1][0], 0)
 
     def unseal(self, key: Key) -> str:
         """The key itself; decrypted once, then kept."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from pool.adapters import tables
@@ -105,22 +105,34 @@ def key_limits(stored: Mapping[str, Any] | None) -> dict[str, dict[str, int]] | 
     return {model: each for model, each in limits.items() if each} or None
 
 
-def keys_since(session: Session, known: int, newest: int, after: tuple[int, int], size: int) -> Sequence[Any]:
-    key = tables.Key
+Place = tuple[int, ...]
+"""The revision of a row and its primary key: where the next page begins."""
+
+BEGINNING: Place = (0, 0, 0)
+
+
+def keys_since(session: Session, known: int, newest: int, after: Place, size: int) -> tuple[list[Any], Place]:
+    """Keys that changed since, and the place after them.
+
+    Page by page along the index of revisions. An outer join, because SQLite's statistics take a provider's keys for
+    few: it would begin with the providers, and look through all of their keys for the changed ones.
+    """
+    key, (revision, key_id, _) = tables.Key, after
     query = (
         select(
             key.id, key.public_id, tables.Provider.slug, key.hint_prefix, key.hint_suffix, key.secret, key.project,
             key.disabled_at, key.disabled_until, key.dead_at, key.dead_reason, key.max_requests,
-            key.max_requests_window, key.proxy_url, key.limits, key.fallback_to_direct, key.deleted_at,
+            key.max_requests_window, key.proxy_url, key.limits, key.fallback_to_direct, key.deleted_at, key.revision,
         )
-        .join(tables.Provider)
-        .where(key.revision > known, key.revision <= newest, key.id > after[0])
-        .order_by(key.id)
+        .outerjoin(tables.Provider)
+        .where(tuple_(key.revision, key.id) > (max(revision, known + 1), key_id), key.revision <= newest)
+        .order_by(key.revision, key.id)
         .limit(size)
     )  # fmt: skip
     if not known:
         query = query.where(key.deleted_at.is_(None))
-    return [tuple(row) for row in session.execute(query)]
+    rows = [tuple(row) for row in session.execute(query)]
+    return [row[:-1] for row in rows], (rows[-1][-1], rows[-1][0], 0) if rows else after
 
 
 def key(row: Sequence[Any], vault: Vault) -> Key:
@@ -134,19 +146,21 @@ def key(row: Sequence[Any], vault: Vault) -> Key:
     )  # fmt: skip
 
 
-def members_since(session: Session, known: int, newest: int, after: tuple[int, int], size: int) -> Sequence[Any]:
-    member = tables.Membership
+def members_since(session: Session, known: int, newest: int, after: Place, size: int) -> tuple[list[Any], Place]:
+    """Memberships that changed since, and the place after them."""
+    member, (revision, *place) = tables.Membership, after
+    seated = member.removed_at.is_(None) & member.enabled
     query = (
-        select(member.pool_id, member.key_id, member.weight, member.tier, member.removed_at.is_(None) & member.enabled)
+        select(member.pool_id, member.key_id, member.weight, member.tier, seated, member.revision)
         .where(
-            member.revision > known,
+            tuple_(member.revision, member.pool_id, member.key_id) > (max(revision, known + 1), *place),
             member.revision <= newest,
-            (member.pool_id > after[0]) | ((member.pool_id == after[0]) & (member.key_id > after[1])),
         )
-        .order_by(member.pool_id, member.key_id)
+        .order_by(member.revision, member.pool_id, member.key_id)
         .limit(size)
     )
-    return [tuple(row) for row in session.execute(query)]
+    rows = [tuple(row) for row in session.execute(query)]
+    return [row[:-1] for row in rows], (rows[-1][-1], *rows[-1][:2]) if rows else after
 
 
 def health(session: Session, now: float) -> list[tuple[int, str, str, float | None]]:

@@ -28,7 +28,8 @@ def export_frame(session: Session) -> dict[str, Any]:
 
 def export_keys(session: Session, after: int, size: int, pool_id: int | None) -> list[dict[str, Any]]:
     """Keys by id after `after`, those in the bin left out; `id` and `hint` are not for the export itself."""
-    query = select(Key, Provider.slug).join(Provider).where(Key.id > after, Key.deleted_at.is_(None))
+    # An outer join, or SQLite may begin with the providers and sort all of their keys for every page.
+    query = select(Key, Provider.slug).outerjoin(Provider).where(Key.id > after, Key.deleted_at.is_(None))
     if pool_id is not None:
         query = query.where(Key.id.in_(_seated(pool_id)))
     rows = session.execute(query.order_by(Key.id).limit(size)).all()
