@@ -18,7 +18,7 @@ MODEL = "gpt-4o"
 PATIENCE_S = 30.0
 TEXT = "".join(SAYS)
 
-WHOLE, TOLD, SILENT, CUT = "whole", "told", "silent", "cut"
+WHOLE, TOLD, SILENT, CUT, GONE = "whole", "told", "silent", "cut", "gone"
 
 
 @dataclass(slots=True)
@@ -32,6 +32,8 @@ class Tally:
     """Sent once more to the other instance: it was refused, or ended before a byte of the answer."""
     cut: int = 0
     """Of the silent ones: whose connection broke in the middle of the answer, so that it is an error to any client."""
+    gone: int = 0
+    """Of the silent ones: found nobody at all, or the connection ended before a byte of the answer. An error, too."""
     slowest_s: float = 0.0
     ids: list[str] = field(default_factory=list)
     words: set[str] = field(default_factory=set)
@@ -40,8 +42,9 @@ class Tally:
     def add(self, verdict: str, request_id: str, took_s: float, said: bytes = b"") -> None:
         self.sent += 1
         self.told += verdict == TOLD
-        self.silent += verdict in (SILENT, CUT)
+        self.silent += verdict in (SILENT, CUT, GONE)
         self.cut += verdict == CUT
+        self.gone += verdict == GONE
         self.slowest_s = max(self.slowest_s, took_s)
         if verdict == WHOLE:
             self.ids.append(request_id)
@@ -99,7 +102,7 @@ class Caller:
                     self._at = (self._at + 1) % len(self._ports)
                     tally.moved += 1
                     continue
-                verdict, request_id, content = SILENT, "", repr(error).encode()
+                verdict, request_id, content = GONE, "", repr(error).encode()
             tally.add(verdict, request_id, time.monotonic() - began, content)
             return
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ CLIENTS = 8
 LOCKED_S = 2.0
 ROOM_BYTES = 64 * 1024
 """What a file may grow to on a disk that is full: the journal's small files still go on, the database does not."""
+
+ANSWERING_S = 10.0
+"""So soon a worker that was killed is replaced, and answers."""
 
 DEFAULT_POOL = "SELECT id FROM pools WHERE is_default"
 
@@ -110,24 +114,41 @@ def _no_room(at: House, name: str, size_bytes: int) -> Figures:
 
 
 def worker_killed(template: Path, folder: Path) -> Figures:
-    """`kill -9` of the worker, and of everything; what clients saw answered must be there after the restart."""
+    """`kill -9` of the worker, twice, and of everything; what clients saw answered must be there after the restart.
+
+    An answer under way may break off, which is an error to any client. While the worker is replaced clients wait, and
+    only when everything is dead do they find nobody. No answer may be cut short and look whole, or be an error.
+    """
     with house(template, folder) as at:
         server, upstream = at.server, at.upstream
         load = Load([server.port, server.port], CLIENT_KEY, CLIENTS, pause_s=0.02)
-        for _ in range(2):
-            gevent.sleep(0.5)
-            server.kill_worker()
-        gevent.sleep(1.0)
+        seen = load.tally
+        for kill in (server.kill_worker, server.kill_worker):
+            _answering(load)
+            kill()
+        _answering(load)
+        broken = () if not seen.gone and seen.cut <= 2 * CLIENTS else (
+            f"{seen.gone} found nobody and {seen.cut} broke off while only the worker was killed",
+        )  # fmt: skip
         server.kill()
         tally = load.stop()
         server.start()
         lost = unknown(of_sqlite(server), tally.ids)
-        # Who had an answer under way saw it end; the others found the door closed until the next start.
+        after = loaded(server, lambda: None)
+        told, silent = tally.told + after.told, tally.silent - tally.cut - tally.gone + after.silent
         return Figures(
-            "kill -9", tally.sent, len(upstream.requests), tally.told, tally.silent and 0, lost,
-            at.blamed(), must_fail=None,
-            note=f"{tally.silent} of {tally.sent} found it gone, {len(tally.ids):,} answers",
+            "kill -9", tally.sent + after.sent, len(upstream.requests), told, silent, lost, at.blamed(),
+            broken=(*broken, *(tally.words | after.words if told or silent else ())),
+            note=f"{tally.gone} found nobody, {tally.cut} broke off, {len(tally.ids):,} answers",
         )  # fmt: skip
+
+
+def _answering(load: Load) -> None:
+    """Half a second of answers, of a worker that may be being replaced."""
+    before, deadline = len(load.tally.ids), time.monotonic() + ANSWERING_S
+    while len(load.tally.ids) < before + CLIENTS and time.monotonic() < deadline:
+        gevent.sleep(0.05)
+    gevent.sleep(0.5)
 
 
 def stopped_under_streams(template: Path, folder: Path) -> Figures:
