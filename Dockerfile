@@ -18,7 +18,8 @@ COPY static static
 COPY templates templates
 RUN install -d -o keypool -g keypool -m 700 /data
 USER keypool
-ENV HOST=0.0.0.0 PORT=8000 KEYPOOL_INSTANCE=/data PYTHONDONTWRITEBYTECODE=1
+# A container's log is read by what collects it: an object a line keeps a stack together and a request findable.
+ENV HOST=0.0.0.0 PORT=8000 KEYPOOL_INSTANCE=/data LOG_FORMAT=json PYTHONDONTWRITEBYTECODE=1
 VOLUME /data
 EXPOSE 8000
 # As long as a stop may take: streams finish for graceful_timeout_s.

@@ -10,8 +10,10 @@ gc.disable()  # until a worker has started: what a start makes stays, and lookin
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import gunicorn.sock
 from dotenv import load_dotenv
 
 os.umask(0o077)  # the database and its journal are nobody else's to read; gunicorn's own setting spares files
@@ -57,8 +59,20 @@ worker_tmp_dir = SHARED_MEMORY if os.path.isdir(SHARED_MEMORY) else None
 accesslog = None
 errorlog = "-"
 loglevel = environment.log_level or "info"
-logger_class = "pool.web.logs.RedactingLogger"
+logger_class = f"pool.web.logs.{environment.log_format.title()}Logger"
 proc_name = "keypool"
+
+
+close_as_gunicorn_does = gunicorn.sock.close_sockets
+
+
+def close_sockets(listeners, unlink=True):
+    """A disk that failed keeps the socket's file, and the master would die of it: its streams would not be waited for."""
+    with suppress(OSError):
+        close_as_gunicorn_does(listeners, unlink)
+
+
+gunicorn.sock.close_sockets = close_sockets
 
 
 def on_starting(server):

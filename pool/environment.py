@@ -16,11 +16,12 @@ ALIASES = {"ADMIN_KEY": "ADMIN_PASSWORD", "GEMINI_API_KEYS": "API_KEYS"}
 KNOWN = (
     "HOST", "PORT", "ADMIN_PASSWORD", "SECRET_KEY", "KEY_ENCRYPTION_SECRET", "DATABASE_URL", "REDIS_URL",
     "WEB_CONCURRENCY", "API_KEYS", "OPENAI_API_KEYS", "PROXY_API_KEY", "GEMINI_UPSTREAM_URL", "OPENAI_UPSTREAM_URL",
-    "FORWARDED_ALLOW_IPS", "LOG_LEVEL", "KEYPOOL_INSTANCE", "LOGIN_NOTE",
+    "FORWARDED_ALLOW_IPS", "LOG_LEVEL", "LOG_FORMAT", "KEYPOOL_INSTANCE", "LOGIN_NOTE",
     "ALERT_WEBHOOK_URL", "DEBUG_ERRORS", "DRAIN_DELAY_S",
 )  # fmt: skip
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("text", "json")
 
 
 class BadStart(Exception):
@@ -47,6 +48,7 @@ class Environment:
     openai_url: str | None = None
     forwarded_allow_ips: str = "127.0.0.1,::1"
     log_level: str | None = None
+    log_format: str = "text"
     login_note: str = ""
     alert_url: str | None = field(default=None, repr=False)
     debug_errors: bool = False
@@ -82,7 +84,8 @@ def read_environment(variables: Mapping[str, str], root: Path) -> Environment:
         gemini_url=_url("GEMINI_UPSTREAM_URL", named.get("GEMINI_UPSTREAM_URL")),
         openai_url=_url("OPENAI_UPSTREAM_URL", named.get("OPENAI_UPSTREAM_URL")),
         forwarded_allow_ips=named.get("FORWARDED_ALLOW_IPS") or "127.0.0.1,::1",
-        log_level=_level(named.get("LOG_LEVEL")),
+        log_level=_one_of("LOG_LEVEL", named.get("LOG_LEVEL"), LOG_LEVELS),
+        log_format=_one_of("LOG_FORMAT", named.get("LOG_FORMAT"), LOG_FORMATS) or "text",
         login_note=named.get("LOGIN_NOTE", ""),
         alert_url=named.get("ALERT_WEBHOOK_URL") or None,
         debug_errors=_flag("DEBUG_ERRORS", named.get("DEBUG_ERRORS", "0")),
@@ -163,9 +166,9 @@ def _flag(name: str, text: str) -> bool:
     return text == "1"
 
 
-def _level(text: str | None) -> str | None:
-    if text is not None and text.lower() not in LOG_LEVELS:
-        raise BadStart(f"LOG_LEVEL: {text!r} is none of {', '.join(LOG_LEVELS)}.")
+def _one_of(name: str, text: str | None, words: tuple[str, ...]) -> str | None:
+    if text is not None and text.lower() not in words:
+        raise BadStart(f"{name}: {text!r} is none of {', '.join(words)}.")
     return text and text.lower()
 
 

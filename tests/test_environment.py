@@ -88,6 +88,12 @@ def test_a_log_level_that_is_none_stops_the_start():
     assert read(LOG_LEVEL="DEBUG").log_level == "debug"
 
 
+def test_the_log_is_text_or_json():
+    assert [read(LOG_FORMAT=each).log_format for each in ("", "text", "JSON")] == ["text", "text", "json"]
+    with pytest.raises(BadStart, match=r"^LOG_FORMAT: 'xml' is none of text, json"):
+        read(LOG_FORMAT="xml")
+
+
 @pytest.mark.parametrize("name", ["GEMINI_UPSTREAM_URL", "OPENAI_UPSTREAM_URL"])
 @pytest.mark.parametrize("url", ["g.test/v1", "ftp://g.test", "//g.test"])
 def test_a_url_that_is_none_stops_the_start(name, url):

@@ -27,4 +27,6 @@ class Redacting(logging.Filter):
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
             record.exc_text = redact(record.exc_text, *_hidden)
+        if record.stack_info:
+            record.stack_info = redact(record.stack_info, *_hidden)
         return True

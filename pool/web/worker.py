@@ -25,8 +25,8 @@ from pool.core.faults import Draining, Fault
 from pool.environment import BadStart
 from pool.web.heads import Parser, PlainRequest, environ_base
 from pool.web.ops import Service
-from pool.web.proxy.entry import new_request_id
 from pool.web.proxy.watch import Watch
+from pool.web.request_ids import begin_request, end_request, serving
 from pool.web.responding import PlainResponse
 
 HEAD_S = 10.0
@@ -95,9 +95,14 @@ class Worker(GeventWorker):
             gevent.spawn_later(self.drain_delay_s, setattr, self, "alive", False)
 
     def run(self) -> None:
+        gevent.get_hub().print_exception = self._log_unhandled
         gevent.spawn(self._drain)
         gevent.spawn(self._sweep)
         super().run()
+
+    def _log_unhandled(self, context: Any, kind: Any, error: Any, trace: Any) -> None:
+        """What no greenlet caught. gevent would write it to stderr past the log, and past what redacts it."""
+        self.log.error("%s failed", type(context).__name__, exc_info=(kind, error, trace))
 
     def _drain(self) -> None:
         while self.alive:
@@ -119,6 +124,7 @@ class Worker(GeventWorker):
             if isinstance(listener_name, str):
                 listener_name, addr = self._local(listener_name), ("", 0)
             while True:
+                end_request()
                 request = self._next_request(parser, client, arrivals)
                 if request is None:
                     break
@@ -187,13 +193,14 @@ class Worker(GeventWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """A request no part of which reached the app: an API's error, which does not repeat what was sent."""
+        request_id = serving() or begin_request()
         status = next((status for kind, status in _REFUSALS if isinstance(exc, kind)), 500)
         if status == 500:
             self.log.error("Error handling a request", exc_info=exc)
         fault = Fault(status, "bad_request" if status < 500 else "internal_error", _WORDS[status], retryable=False)
         _, headers, body = render_fault(OPENAI, fault)
         headers += [
-            ("X-Keypool-Request-Id", new_request_id()),
+            ("X-Keypool-Request-Id", request_id),
             ("X-Content-Type-Options", "nosniff"),
             ("Content-Security-Policy", "sandbox; default-src 'none'"),
             ("Content-Length", str(len(body))),

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import replace
-from random import Random
-from secrets import token_hex
 from typing import Any
 
 from pool.admission import Admission, Entry
@@ -26,6 +23,7 @@ from pool.pinning import Pinning
 from pool.relay import Answer, Caller, Relay
 from pool.settings import Settings
 from pool.web.access import Access, google_style, presented, without_credentials
+from pool.web.request_ids import begin_request
 
 from . import provider as of_provider
 from .body import parse_object, read_body
@@ -125,7 +123,7 @@ class Proxy:
 
     def serve(self, found: Match, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answer one client request; errors are rendered in the dialect its path (and credential) decides."""
-        request_id = new_request_id()
+        request_id = begin_request()
         if found.provider:
             found = of_provider.resolved(found, environ["REQUEST_METHOD"], self._catalogue)
         elif found.operation == "native" and google_style(environ):
@@ -144,7 +142,7 @@ class Proxy:
         except ClientGone:
             raise
         except Exception:  # the last handler: whatever broke, a client gets an answer in its own shape
-            log.exception("request %s failed", request_id)
+            log.exception("the request failed")
             message = f"Keypool failed; its log knows more of {request_id}."
             answer = _refusal(found, dialect, Fault(500, "internal_error", message), environ)
         return send(answer, dialect, headers, environ, start_response)
@@ -321,19 +319,12 @@ def _path(environ: Mapping[str, Any]) -> str:
 
 def _naming(start_response: StartResponse) -> StartResponse:
     """Every answer names its request, a page's too."""
+    request_id = begin_request()
 
     def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-        return start_response(status, [*headers, ("X-Keypool-Request-Id", new_request_id())], *error)
+        return start_response(status, [*headers, ("X-Keypool-Request-Id", request_id)], *error)
 
     return start
-
-
-def new_request_id() -> str:
-    """Its time first, so that the index over all of them grows at its end."""
-    return f"req_{int(time.time() * 1000):011x}{_ids.getrandbits(52):013x}"
-
-
-_ids = Random(token_hex(16))
 
 
 def _refusal(found: Match, dialect: str, fault: Fault, environ: Mapping[str, Any]) -> Answer:
