@@ -313,7 +313,8 @@ def _tell(boot: Environment) -> Callable[[Settings], None]:
     """The log level is live, but for a start that says LOG_LEVEL."""
 
     def apply(settings: Settings) -> None:
-        logging.getLogger().setLevel((boot.log_level or settings.log_level).upper())
+        for name in (None, "gunicorn.error"):  # which hands nothing on to the root
+            logging.getLogger(name).setLevel((boot.log_level or settings.log_level).upper())
 
     return apply
 

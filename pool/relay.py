@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Generator
 from copy import copy
@@ -31,6 +32,8 @@ from .streaming import HEARTBEAT, Committed, Flow, Passed, draining, stream_head
 
 if TYPE_CHECKING:
     from .admission import Entry
+
+log = logging.getLogger(__name__)
 
 MOST_TRANSIENT = 3
 """Attempts one request may spend at one upstream on trouble that is nobody's: connections, 5xx, silence."""
@@ -245,6 +248,11 @@ class Run:
         self.record.attempts.append(record)
         if self.call.model:
             self.record.model_used = pick.plan.model
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug(
+                "attempt %d: key %d of %s, model %r, chosen by %s, passed over: %s", len(self.record.attempts),
+                pick.key.id, pick.plan.provider.slug, pick.plan.model, pick.why, pick.skipped or "none",
+            )  # fmt: skip
         now = self.relay.clock()
         self.current = attempt = Attempt(pick, record, now - pick.key.used_at)
         pick.key.used_at = now
@@ -268,6 +276,8 @@ class Run:
         thresholds = Thresholds(settings.max_errors_threshold, settings.error_reset_interval)
         now = relay.clock()
         relay.judge.failed(pick.key, pick.plan.model, outcome, now, pick.rotation, thresholds)
+        if log.isEnabledFor(logging.DEBUG):
+            self._tell_failure(attempt, outcome, now)
         if outcome.next == RETURN or not self._may_go_on(pick.key, outcome, now):
             kind = relay.judge.outages.of(pick.key.provider).storm.kind
             self.last_fault = stormy(kind) if kind in OF_OUR_KEYS else self.last_fault or _unanswered(outcome)
@@ -277,6 +287,21 @@ class Run:
         elif outcome.next == SAME_KEY and self.transient == 1:
             relay.pause(relay.rng.uniform(0.1, 0.4))
             self.again = pick
+
+    def _tell_failure(self, attempt: Attempt, outcome: Outcome, now: float) -> None:
+        """Without the upstream's words: they may quote a prompt."""
+        key, record = attempt.pick.key, attempt.record
+        log.debug(
+            "attempt %d failed after %d ms: %s, status %s, blamed on key %d: %s, next: %s", len(self.record.attempts),
+            record.duration_ms, outcome.kind, record.status, key.id, "yes" if outcome.blamed else "no", outcome.next,
+        )  # fmt: skip
+        if key.dead is not None:
+            log.debug("key %d is dead", key.id)
+        benches = self.relay.catalogue.benches(key.id)
+        for model in ("", attempt.pick.plan.model):
+            if model in benches and benches[model].until > now:
+                bench, which = benches[model], repr(model) if model else "any"
+                log.debug("key %d rests for %.0f s: %s, model %s", key.id, bench.until - now, bench.reason, which)
 
     def _may_go_on(self, key: Key, outcome: Outcome, now: float) -> bool:
         """Refusals of a key go on to the next; trouble that is nobody's takes from the upstream's retry budget."""
@@ -331,6 +356,11 @@ class Run:
         record.outcome = outcome
         record.code = code
         record.latency_ms = self.elapsed_ms()
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug(
+                "%s of %r ended: %s, status %d, attempts %d, %d ms", self.call.operation, self.call.model,
+                f"{outcome} ({code})" if code else outcome, status, len(record.attempts), record.latency_ms,
+            )  # fmt: skip
         self.choosing.give_up_probe(self.relay.clock())
         if self.caller.entry is not None:
             provider = record.attempts[-1].provider if record.attempts else ""

@@ -20,7 +20,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SERVERS = tuple(
     f"tests/test_{name}.py"
-    for name in ("faults", "server", "server_uploads", "slow_readers", "demo", "cli", "cli_backup", "import_cut_short")
+    for name in (
+        *("faults", "server", "server_log", "server_uploads", "slow_readers", "demo", "cli", "cli_backup"),
+        "import_cut_short",
+    )
 )
 """Those that start whole programs, and mostly wait for them."""
 
