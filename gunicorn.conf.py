@@ -67,7 +67,7 @@ close_as_gunicorn_does = gunicorn.sock.close_sockets
 
 
 def close_sockets(listeners, unlink=True):
-    """A disk that failed keeps the socket's file, and the master would die of it: its streams would not be waited for."""
+    """A disk that failed keeps the socket's file: the master would die of that, and wait for no stream."""
     with suppress(OSError):
         close_as_gunicorn_does(listeners, unlink)
 

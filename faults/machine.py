@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import resource
-import shutil
 import struct
 import subprocess
 import time
@@ -23,6 +22,7 @@ import requests
 from faults.asking import Caller, Tally
 from faults.figures import Figures
 from faults.own import House, house, loaded
+from faults.rig import of_sqlite, unknown
 from tests.server import CLIENT_KEY
 from tests.upstream import SAYS, Action, Request, gemini_error, openai_stream, sse
 
@@ -41,7 +41,13 @@ NOTICED_S = 12.0
 FILES_LEFT = 8
 CROWD = 40
 DISK_BYTES = 12 * 2**20
+SYSTEM_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
+"""Debian keeps what makes disks off the path of who is not root."""
+
 FULL_S = 2.5
+LOG_UNFLUSHED = 120
+"""What Python ends with whose stderr, here a file on that disk, takes no more."""
+
 MOST_TRACEBACKS = 4
 """Of the few chores that write, one each."""
 
@@ -210,23 +216,53 @@ def _comes(at: House, tally: Tally, stream: bool = False) -> None:
     caller.close()
 
 
+def _as_root(*command: str) -> None:
+    sudo = ("sudo", "-n") if os.geteuid() else ()
+    subprocess.run([*sudo, *command], check=True, capture_output=True)
+
+
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
     folder.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)], check=True)
+    _as_root("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},uid={os.geteuid()}", "tmpfs", str(folder))
     try:
         yield
     finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+        _as_root("umount", "-l", str(folder))
+
+
+@contextmanager
+def real_disk(folder: Path) -> Iterator[Callable[[], None]]:
+    """ext4 in a file. What it yields mounts it anew, as after a restart of the machine."""
+    image = folder.with_suffix(".image")
+    with image.open("wb") as file:
+        file.truncate(2 * DISK_BYTES)
+    folder.mkdir(exist_ok=True)
+    owner = f"root_owner={os.geteuid()}:{os.getegid()}"
+    subprocess.run(["mkfs.ext4", "-q", "-E", owner, str(image)], check=True, env={"PATH": SYSTEM_PATH})
+
+    def mount() -> None:
+        _as_root("mount", "-o", "loop", str(image), str(folder))
+
+    def anew() -> None:
+        _as_root("umount", str(folder))
+        mount()
+
+    mount()
+    try:
+        yield anew
+    finally:
+        _as_root("umount", "-l", str(folder))
 
 
 def may_mount(folder: Path) -> bool:
-    if os.geteuid() != 0 or not shutil.which("mount"):
-        return False
+    """May disks be made here? With `CI=true` they must be: a row left out would look like one that held."""
     try:
-        with small_disk(folder / "may-mount"):
+        with small_disk(folder / "may-mount"), real_disk(folder / "may-mount-a-file"):
             return True
     except (OSError, subprocess.CalledProcessError):
+        if os.environ.get("CI") == "true":
+            raise
         return False
 
 
@@ -251,9 +287,39 @@ def disk_full(template: Path, folder: Path) -> Figures:
         return replace(figures, broken=figures.broken + told)
 
 
+def disk_read_only(template: Path, folder: Path) -> Figures:
+    """A disk that failed, and that the kernel lets nobody write to any more, until the machine starts again.
+
+    Clients notice nothing, a stop is a stop, and what was on the disk before is there afterwards.
+    """
+    disk = folder / "disk"
+    with real_disk(disk) as mount_anew, house(template, disk) as at:
+        before = loaded(at.server, lambda: None)
+        lost = at.rows_lost(before.sent)
+        os.sync()
+
+        def fail() -> None:
+            _as_root("mount", "-o", "remount,abort", str(disk))
+            gevent.sleep(FULL_S)
+
+        during = loaded(at.server, fail)
+        code = at.server.stop()
+        mount_anew()
+        at.server.start()
+        lost += unknown(of_sqlite(at.server), before.ids)
+        after = loaded(at.server, lambda: None)
+        broken = [*before.words, *during.words, *after.words]
+        broken += [f"it ended with {code}"] if code not in (0, LOG_UNFLUSHED) else []
+        return Figures(
+            "disk the kernel made read-only", before.sent + during.sent + after.sent, len(at.upstream.requests),
+            before.told + during.told + after.told, before.silent + during.silent + after.silent,
+            lost, at.blamed(), broken=tuple(broken), note=f"{len(during.ids)} answers meanwhile",
+        )  # fmt: skip
+
+
 def cases(folder: Path) -> tuple[Callable[[Path, Path], Figures], ...]:
     """Each with a server of its own."""
-    return (clock_jumps, disk_full) if may_mount(folder) else (clock_jumps,)
+    return (clock_jumps, disk_full, disk_read_only) if may_mount(folder) else (clock_jumps,)
 
 
 SHARING = (no_files_left,)
