@@ -42,7 +42,7 @@ PARTS = (
 """Arguments of pytest that together name every test once, the longest part first."""
 
 CHOSEN = {
-    "tests": "admission affinity engine recovery upgrade usage",
+    "tests": "admission affinity engine recovery usage",
     "tests/web/api": "bulk clients imports keys pools providers reset settings status tokens",
     "tests/web": "cost_figures login stat_page",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ MIGRATIONS = Path(__file__).parents[2] / "migrations"
 # Foreign keys stay off: on SQLite a batch migration drops and recreates tables, which would cascade.
 PRAGMAS = ("PRAGMA busy_timeout=30000", "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL")
 ADVISORY_LOCK = 0x6B6579706F6F6C  # "keypool"
+
+log = logging.getLogger(__name__)
 
 
 class NewerDatabase(RuntimeError):
@@ -36,7 +39,11 @@ def upgrade(app: Flask, ready: Callable[[], object] = lambda: None) -> None:
             if not is_new:
                 ready()
             with locked(url) as connection:
+                before = _current(connection)
                 migrate(connection)
+                after = _current(connection)
+            if before not in (None, after):  # None is new; the same: another server was quicker
+                log.info("upgraded the database from revision %s to %s", before, after)
     finally:
         engine.dispose()
 

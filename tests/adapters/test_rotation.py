@@ -15,8 +15,10 @@ from pool.adapters.queries import answer, draft
 from pool.adapters.tables import Key, Meta, Pool, Provider, db
 from pool.adapters.vault import SEALED, WrongKey, open_vault
 from pool.environment import BadStart
+from tests.adapters import first_release
 from tests.adapters.test_vault import store_keys
 from tests.house import GEMINI_KEYS, open_house
+from tests.stores import on_sqlite
 
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
 BOTH = f"{NEW},{OLD}"
@@ -130,19 +132,17 @@ def kept_in(folder: Path):
     return {path.name for path in folder.iterdir()} - {"pool.sqlite-wal", "pool.sqlite-shm"}
 
 
+@on_sqlite  # with PostgreSQL the key is in the environment
 @pytest.mark.parametrize("key", ["wrong", "missing"])
 @pytest.mark.parametrize("release", ["this", "first"])
 def test_a_start_with_a_wrong_or_missing_key_says_so_and_changes_nothing(instance_template, tmp_path, key, release):
     folder = tmp_path / "instance"
-    with open_house(instance_template, folder) as house:
-        house.add_keys(*GEMINI_KEYS[:2])
-        url = str(house.keypool.database.url)
-    if not url.startswith("sqlite"):
-        pytest.skip("with PostgreSQL the key is in the environment")
     if release == "first":
-        from tests.test_upgrade import begin_anew_at_the_first_release
-
-        begin_anew_at_the_first_release(url)
+        first_release.leave(folder)
+    else:
+        with open_house(instance_template, folder) as house:
+            house.add_keys(*GEMINI_KEYS[:2])
+    url, number = f"sqlite:///{folder}/pool.sqlite", {"this": 2, "first": first_release.KEYS}[release]
     environment = {"KEYPOOL_INSTANCE": str(folder), "API_KEYS": GEMINI_KEYS[5], "ADMIN_PASSWORD": "one more password"}
     if key == "wrong":
         environment["KEY_ENCRYPTION_SECRET"] = "not the words"
@@ -158,5 +158,5 @@ def test_a_start_with_a_wrong_or_missing_key_says_so_and_changes_nothing(instanc
     if key == "missing":
         shutil.move(tmp_path / "kept", folder / "encryption_key")
     with open_house(instance_template, folder) as house:
-        assert len(house.keypool.catalogue.keys) == 2
+        assert len(house.keypool.catalogue.keys) == number
         assert house.generate().status_code == 200
