@@ -168,6 +168,23 @@ def test_a_count_after_a_loss_is_the_best_of_what_anybody_knows(suffering, redis
     assert [held(first, counter) for counter in ("k1/cap", "k2/cap", "k3/cap")] == [7, 9, 2]
 
 
+@pytest.mark.parametrize("stored", [4, 7])
+def test_what_storage_has_of_a_worker_that_comes_back_late_is_not_counted_twice(suffering, redis_server, stored):
+    """Another one starts meanwhile, refills Redis from storage, which has some of it or all, and goes on at once."""
+    late = suffering(patience=replace(QUICK, retry_s=1.5))
+    assert admit(late, cap("k1/cap", 90))
+    redis_server.kill()
+    assert [admit(late, cap("k1/cap", 90)) for _ in range(6)] == [True] * 6
+    redis_server.start()
+    states = []
+    started = suffering(lambda: states[0].restore([Count("k1/cap", stored, period=DAY)]), begin=states.append)
+    assert late.degraded and not started.degraded
+    assert admit(started, cap("k1/cap", 90), cap("k1/cap", 90))
+    back(late)
+    eventually(lambda: held(late, "k1/cap") == held(started, "k1/cap"))
+    assert held(started, "k1/cap") == 9
+
+
 def test_an_epoch_that_is_gone_is_a_loss(suffering, redis_server):
     """A Redis that is short of memory may drop any key; the lease is there still."""
     calls = []

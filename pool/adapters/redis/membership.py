@@ -27,6 +27,9 @@ STRANGE = (*AWAY, TypeError, ValueError, IndexError, KeyError, AttributeError)
 
 REFILL_POLL_S = 0.1
 MOST_REFILL_S = 60.0
+RECKONED_S = 3000.0
+"""What a count was reckoned from after a loss is kept for longer than that (an hour, `merge.lua`)."""
+
 BLOCK_S = 1.0
 START_S = 2.0
 CLOSE_S = 2.0
@@ -99,6 +102,7 @@ class Membership:
         self._handed_in_for = ""
         self._why_away = ""
         self._joined_at = float("-inf")
+        self._away_since = float("-inf")
         self._listening: Connection | None = None
         self._nudge = Event()
         self._leaving = Event()
@@ -163,6 +167,7 @@ class Membership:
 
     def _ended(self, why: str) -> None:
         self.session = None
+        self._away_since = time.monotonic()
         self._joined.clear()
         if self._leaving.is_set():
             return
@@ -208,6 +213,9 @@ class Membership:
         # At its first joining a worker knows nothing that a trusted Redis does not.
         if self._epoch and fence.epoch not in (self._epoch, self._handed_in_for):
             push(connection, fence, self._member.seen())
+            # Of what was taken alone storage may have told these counters. What they were reckoned from says how much.
+            if time.monotonic() - self._away_since < RECKONED_S:
+                self._hand_in_debts(connection, fence)
         self._begin(connection, fence, done_by(said))
         return self._patience.beat_s
 
@@ -233,6 +241,10 @@ class Membership:
         push(connection, fence, self._member.seen())
         push(connection, fence, self._member.levels())
         self._handed_in_for = fence.epoch
+        self._hand_in_debts(connection, fence)
+        self._gather(connection, fence)
+
+    def _hand_in_debts(self, connection: Connection, fence: Fence) -> None:
         owed = self._member.owed()
         try:
             while owed:
@@ -240,7 +252,6 @@ class Membership:
                 owed.pop(0)
         finally:
             self._member.lost([], owed)
-        self._gather(connection, fence)
 
     def _refill(self, connection: Connection, fence: Fence, run: str) -> bool:
         """Have storage's counts restored, and declare the counters trusted. False: another worker does it, or later."""
