@@ -2,6 +2,7 @@
 
 import re
 from fnmatch import fnmatch
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -81,9 +82,36 @@ def test_the_door_knows_every_instance_and_holds_nothing_back():
     assert float(re.search(r"proxy_read_timeout (\d+)s", door)[1]) > 600
 
 
-def test_a_door_is_believed_that_stands_in_the_compose_files_network():
-    network = COMPOSE["networks"]["default"]["ipam"]["config"][0]["subnet"]
-    assert COMPOSE["services"]["keypool-1"]["environment"]["FORWARDED_ALLOW_IPS"] == network
+def address(service):
+    return COMPOSE["services"][service]["networks"]["default"]["ipv4_address"]
+
+
+def test_the_door_alone_is_believed_who_calls():
+    assert COMPOSE["services"]["keypool-1"]["environment"]["FORWARDED_ALLOW_IPS"] == address("door")
+
+
+def test_the_door_knows_instances_by_addresses_that_a_restart_does_not_change():
+    assert COMPOSE["services"]["door"]["extra_hosts"] == [f"{name}:{address(name)}" for name in INSTANCES]
+
+
+def test_addresses_that_are_given_are_free_when_they_are_wanted():
+    (network,) = COMPOSE["networks"]["default"]["ipam"]["config"]
+    given = [ip_address(address(name)) for name in ("door", *INSTANCES)]
+    assert len(set(given)) == len(given)
+    for each in given:
+        assert each in ip_network(network["subnet"])
+        assert each not in ip_network(network["ip_range"])
+        assert str(each) != network["gateway"]
+
+
+def test_a_proxy_on_the_same_machine_is_named_as_the_network_has_it():
+    door = (ROOT / "deploy" / "nginx.conf").read_text()
+    (network,) = COMPOSE["networks"]["default"]["ipam"]["config"]
+    assert re.findall(r"#set_real_ip_from (\S+);", door) == [network["gateway"]]
+
+
+def test_the_door_is_open_to_this_machine_alone_unless_told_otherwise():
+    assert COMPOSE["services"]["door"]["ports"] == ["${HOST:-127.0.0.1}:${PORT:-8000}:8000"]
 
 
 def test_no_page_of_the_docs_has_a_figure_still_to_be_filled_in():
