@@ -6,6 +6,8 @@ import json
 import logging
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +16,9 @@ from gevent.pywsgi import WSGIServer
 from pool.adapters import queries
 from pool.adapters.eyes import DatabaseEyes
 from pool.adapters.webhook import Webhook
-from pool.alerting import Alerting
+from pool.alerting import MINUTES, Alerting
 from pool.core.keys import FOREVER
-from tests.house import GEMINI_KEYS, House
+from tests.house import GEMINI_KEYS, House, open_house
 from tests.upstream import gemini_error
 
 FLASH = "gemini-2.5-flash"
@@ -107,6 +109,49 @@ def test_requests_that_fail_are_told_and_a_clients_own_mistakes_are_not(house: H
     for _ in range(2):
         alerts.look()
     assert [(each["alert"], each["state"], each["value"]) for each in receiver.taken] == [("success_low", "firing", 0)]
+    house.upstream.script(None)
+    house.keypool.inventory.end_cooldowns([1])
+    for _ in range(MINUTES):  # until the failures are older than what is looked at
+        house.chat(FLASH)
+        house.chat(FLASH)
+        house.records()
+        alerts.look()
+    alerts.look()
+    assert [each["state"] for each in receiver.taken] == ["firing", "resolved"]
+
+
+def test_a_model_that_runs_dry_before_its_quotas_return_is_told_once_and_so_is_its_end(
+    instance_template: Path, tmp_path: Path, receiver: Receiver
+) -> None:
+    with open_house(instance_template, tmp_path / "instance", ALERT_WEBHOOK_URL=receiver.url) as house:
+        (look,) = [chore.do for chore in house.keypool.chores._chores if chore.name == "tell the webhook"]
+        began = datetime.now(UTC) - timedelta(hours=6)
+        house.set(alert_dry_within_h=2, quota_reset=f"{began:%H}:00 UTC")
+        house.add_keys(*GEMINI_KEYS[:3])
+        quota = {"quota_id": "GenerateRequestsPerDayPerProjectPerModel-FreeTier", "quota_value": "20"}
+        house.upstream.for_key(GEMINI_KEYS[0], gemini_error(429, **quota))
+        for _ in range(10):
+            answer = house.chat(FLASH)
+            assert answer.status_code == 200, answer.text
+        house.records()
+        for _ in range(3):
+            look()
+        assert receiver.taken == [], "30 requests are left, 10 were made in the last hour or two"
+        for _ in range(25):
+            answer = house.chat(FLASH)
+            assert answer.status_code == 200, answer.text
+        house.records()
+        for _ in range(4):
+            look()
+        (dry,) = receiver.taken
+        assert (dry["alert"], dry["state"], dry["subject"], dry["threshold"]) == ("runs_dry", "firing", FLASH, 2)
+        assert 0 < dry["value"] < 2 * 5 / 35
+        assert dry["text"].startswith(f"Keypool: model “{FLASH}” runs dry in 0.")
+        house.add_keys(*GEMINI_KEYS[3:])
+        for _ in range(4):
+            look()
+        assert [each["state"] for each in receiver.taken] == ["firing", "resolved"]
+        assert receiver.taken[1]["value"] is None or receiver.taken[1]["value"] > 2
 
 
 def test_what_is_not_taken_is_told_again_and_no_log_holds_the_address(
@@ -132,8 +177,6 @@ def test_what_is_not_taken_is_told_again_and_no_log_holds_the_address(
 
 
 def test_a_chore_looks_where_an_address_is_named(instance_template: Any, tmp_path: Any, receiver: Receiver) -> None:
-    from tests.house import open_house
-
     with open_house(instance_template, tmp_path / "instance", ALERT_WEBHOOK_URL=receiver.url) as house:
         assert "tell the webhook" in [chore.name for chore in house.keypool.chores._chores]
     with open_house(instance_template, tmp_path / "another") as house:
