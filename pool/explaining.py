@@ -236,9 +236,7 @@ def _chosen(key: Key | None, rotation: Rotation) -> dict[str, Any] | None:
     member = rotation.member(key.id) if key is not None else None
     if key is None or member is None:
         return None
-    return {
-        "key": key.hint, "key_id": key.id, "public_id": key.public_id, "tier": member.tier, "weight": member.weight,
-    }  # fmt: skip
+    return {"key": key.hint, "key_id": key.id, "tier": member.tier, "weight": member.weight}
 
 
 def _answer(fault: Fault) -> dict[str, Any]:

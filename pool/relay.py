@@ -131,7 +131,7 @@ class Relay:
         own = copy(self)
         own.catalogue = catalogue = Catalogue()
         catalogue.providers = {provider.slug: provider}
-        catalogue.keys = {0: Key(0, "", provider.slug, "", b"", secret=secret)}
+        catalogue.keys = {0: Key(0, provider.slug, "", b"", secret=secret)}
         catalogue.rotations = {pool_id: {provider.slug: Rotation([Member(0)])}}
         own.judge = Judge(catalogue, lambda word: None, lambda line: None)
         own.unseal = lambda key: secret

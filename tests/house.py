@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from sqlalchemy import select
 from werkzeug.test import Client
 
 from app import Keypool, create_app
 from pool.adapters.inventory import NewKey
 from pool.adapters.redis import RedisState
+from pool.adapters.tables import Attempt, Key, Request
 from tests import stores
 from tests.upstream import ScriptedUpstream
 
@@ -69,17 +71,21 @@ class House:
     def set(self, **settings: Any) -> None:
         self.keypool.preferences.change(settings)
 
+    def public_ids(self) -> dict[int, str]:
+        """The names predecessors' clients know keys by, by the id."""
+        return self.keypool.database.read(_public_ids)
+
     def records(self) -> list[dict[str, Any]]:
         """The request rows written so far, oldest first, each with its attempts."""
         self.keypool.recorder.drain()
         return self.keypool.database.read(_rows)
 
 
+def _public_ids(session: Any) -> dict[int, str]:
+    return {row[0]: row[1] for row in session.execute(select(Key.id, Key.public_id).order_by(Key.id))}
+
+
 def _rows(session: Any) -> list[dict[str, Any]]:
-    from sqlalchemy import select
-
-    from pool.adapters.tables import Attempt, Request
-
     rows = [dict(row) for row in session.execute(select(*Request.__table__.c).order_by(Request.id)).mappings()]
     for row in rows:
         tries = select(*Attempt.__table__.c).where(Attempt.request_row == row["id"]).order_by(Attempt.n)

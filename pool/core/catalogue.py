@@ -81,7 +81,9 @@ class Catalogue:
         self.keys: dict[int, Key] = {}
         self.credentials: dict[bytes, Credential] = {}
         self.rotations: dict[int, dict[str, Rotation]] = {}
-        self.pools_of_key: dict[int, set[int]] = {}
+        self.pools_of_key: dict[int, frozenset[int]] = {}
+        # Most keys are in the same pools: they share one set.
+        self._together: dict[frozenset[int], frozenset[int]] = {}
         self.projects: dict[tuple[str, str], set[int]] = {}
         self._limited: set[int] = set()
         self.vitals = Vitals()
@@ -137,7 +139,7 @@ class Catalogue:
         self.release(key_id)
 
     def drop_key(self, key_id: int) -> None:
-        for pool_id in self.pools_of_key.pop(key_id, set()):
+        for pool_id in self.pools_of_key.pop(key_id, ()):
             for rotation in self.rotations.get(pool_id, {}).values():
                 rotation.remove(key_id)
         self._leave_project(self.keys.pop(key_id, None))
@@ -196,7 +198,7 @@ class Catalogue:
             rotation = of_pool[key.provider] = Rotation(vitals=self.vitals)
         benches = known if known is not None else self.benches(key.id)
         rotation.add(member)
-        self.pools_of_key.setdefault(key.id, set()).add(pool_id)
+        self._put_in_pools(key.id, self.pools_of_key.get(key.id, frozenset()) | {pool_id})
         for model, bench in benches.items():
             rotation.bench(key.id, bench.reason, bench.until, model)
         seat(rotation, key, now)
@@ -204,7 +206,11 @@ class Catalogue:
     def drop_member(self, pool_id: int, key_id: int) -> None:
         for rotation in self.rotations.get(pool_id, {}).values():
             rotation.remove(key_id)
-        self.pools_of_key.get(key_id, set()).discard(pool_id)
+        if key_id in self.pools_of_key:
+            self._put_in_pools(key_id, self.pools_of_key[key_id] - {pool_id})
+
+    def _put_in_pools(self, key_id: int, pool_ids: frozenset[int]) -> None:
+        self.pools_of_key[key_id] = self._together.setdefault(pool_ids, pool_ids)
 
     def rotations_of(self, key_id: int) -> list[Rotation]:
         """Every rotation the key has a place in."""
@@ -256,8 +262,9 @@ class Catalogue:
         for pool_id in gone:
             del self.rotations[pool_id]
         if gone:
-            for pool_ids in self.pools_of_key.values():
-                pool_ids -= gone
+            for key_id, pool_ids in self.pools_of_key.items():
+                self._put_in_pools(key_id, pool_ids - gone)
+            self._together = {pool_ids: pool_ids for pool_ids in self.pools_of_key.values()}
 
 
 def seat(rotation: Rotation, key: Key, now: float) -> None:

@@ -15,7 +15,6 @@ class Key:
     """
 
     id: int
-    public_id: str
     provider: str
     hint: str
     sealed: bytes = field(repr=False)

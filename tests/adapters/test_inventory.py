@@ -83,7 +83,6 @@ def known(inventory):
     """Everything a catalogue says, to compare with another one."""
     catalogue, now = inventory._catalogue, inventory._clock()
     fields = (
-        "public_id",
         "provider",
         "hint",
         "sealed",

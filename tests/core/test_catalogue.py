@@ -9,7 +9,7 @@ NOW = 1_000.0
 
 
 def key_of(key_id, provider="gemini", **fields):
-    return Key(key_id, f"key_{key_id}", provider, "", b"sealed", **fields)
+    return Key(key_id, provider, "", b"sealed", **fields)
 
 
 @pytest.fixture

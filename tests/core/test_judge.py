@@ -28,7 +28,7 @@ class Court:
         self.catalogue.providers = dict(PROVIDERS)
         self.words, self.lines = [], []
         for key_id in range(1, keys + 1):
-            self.catalogue.put_key(Key(key_id, f"key_{key_id}", "gemini", "", b""), NOW)
+            self.catalogue.put_key(Key(key_id, "gemini", "", b""), NOW)
             self.seat(key_id, 1)
         self.catalogue.keep_pools([Pool(1, "p1", "one"), Pool(2, "p2", "two")])
         self.judge = Judge(self.catalogue, self.announce, lambda line: self.lines.append(orjson.loads(line)))

@@ -50,13 +50,13 @@ def test_what_is_not_set_is_no_limit_and_nought_is_one():
 
 def test_a_keys_limits_are_those_of_the_model_or_else_of_every_other_one():
     limits = {"m": {"rpm": 5, "tpm": 900, "rpd": 20}, "*": {"rpm": 1}}
-    key = Key(7, "key_7", "gemini", "", b"", max_requests=9, max_requests_window="month", limits=limits)
+    key = Key(7, "gemini", "", b"", max_requests=9, max_requests_window="month", limits=limits)
     told = {bound.counter: (bound.most, bound.amount) for bound in key_bounds(key, "m", 150, NOW, "pacific")}
     assert told == {"k7/cap": (9, 1), "k7/rpm/m": (5, 1), "k7/tpm/m": (900, 150), "k7/rpd/m": (20, 1)}
     other = {bound.counter for bound in key_bounds(key, "other/model", 150, NOW, "pacific")}
     assert other == {"k7/cap", "k7/rpm/other/model"}
     assert [measure(bound) for bound in key_bounds(key, "a/b", 1, NOW, "pacific")] == ["cap", "rpm"]
-    assert key_bounds(Key(8, "key_8", "gemini", "", b""), "m", 1, NOW, "pacific") == []
+    assert key_bounds(Key(8, "gemini", "", b""), "m", 1, NOW, "pacific") == []
 
 
 def test_tokens_and_cost_become_what_they_came_to_and_requests_stay():

@@ -28,7 +28,7 @@ from .undoing import Undoing
 
 __all__ = ["Batch", "Inventory", "NewKey", "Taken", "Undoing"]
 
-PAGE = 20_000
+PAGE = 2_000
 """Rows read at a time."""
 
 PIECE, MORSEL = 500, 250

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from sys import intern
 from typing import Any
 
 from sqlalchemy import select, tuple_
@@ -120,7 +121,7 @@ def keys_since(session: Session, known: int, newest: int, after: Place, size: in
     key, (revision, key_id, _) = tables.Key, after
     query = (
         select(
-            key.id, key.public_id, tables.Provider.slug, key.hint_prefix, key.hint_suffix, key.secret, key.project,
+            key.id, tables.Provider.slug, key.hint_prefix, key.hint_suffix, key.secret, key.project,
             key.disabled_at, key.disabled_until, key.dead_at, key.dead_reason, key.max_requests,
             key.max_requests_window, key.proxy_url, key.limits, key.fallback_to_direct, key.deleted_at, key.revision,
         )
@@ -136,12 +137,12 @@ def keys_since(session: Session, known: int, newest: int, after: Place, size: in
 
 
 def key(row: Sequence[Any], vault: Vault) -> Key:
-    (key_id, public_id, provider, prefix, suffix, sealed, project, disabled_at, disabled_until, dead_at, dead_reason,
+    (key_id, provider, prefix, suffix, sealed, project, disabled_at, disabled_until, dead_at, dead_reason,
      max_requests, window, proxy_url, limits, to_direct, _) = row  # fmt: skip
     until = None if disabled_at is None else FOREVER if disabled_until is None else disabled_until
     return Key(
-        key_id, public_id, provider, f"{prefix}...{suffix}" if prefix else "***", sealed or b"", project or None,
-        until, None if dead_at is None else dead_reason or "refused", max_requests, window,
+        key_id, intern(provider), f"{prefix}...{suffix}" if prefix else "***", sealed or b"", intern(project) or None,
+        until, None if dead_at is None else dead_reason or "refused", max_requests, intern(window),
         vault.decrypt(proxy_url) if proxy_url else None, limits=key_limits(limits), fallback_to_direct=to_direct,
     )  # fmt: skip
 

@@ -55,7 +55,6 @@ class Chosen(Told):
 
     key: str
     key_id: int
-    public_id: str
     tier: int
     weight: int
 

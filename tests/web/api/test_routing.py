@@ -81,7 +81,7 @@ def test_it_tells_the_whole_story(house, explain):
     key = catalogue.keys[ids[4]]
     assert provider == {
         "provider": "gemini",
-        "would_choose": {"key": key.hint, "key_id": key.id, "public_id": key.public_id, "tier": 0, "weight": 7},
+        "would_choose": {"key": key.hint, "key_id": key.id, "tier": 0, "weight": 7},
         "ready": 3,
         "skipped": {"quota_day": 2, "dead": 1, "disabled": 1},
         "tiers": [{"tier": 0, "standby": False, "ready": 2}, {"tier": 2, "standby": False, "ready": 1}],

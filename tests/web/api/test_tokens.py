@@ -52,7 +52,7 @@ def test_the_list_has_that_ancestors_members_and_no_key_in_clear(house, call):
     assert told["success"] is True
     assert (first["key"], first["enabled"], first["isValid"]) == (mask(OPENAI_KEYS[0]), True, True)
     assert second["enabled"] is False
-    assert first["originalKey"] == house.keypool.catalogue.keys[1].public_id
+    assert first["originalKey"] == house.public_ids()[1]
     assert not any(key in str(told) for key in OPENAI_KEYS)
     page = call("GET", f"{TOKENS}?force=true&limit=2")
     assert [each["id"] for each in page["tokens"]] == [1, 2]
