@@ -13,6 +13,7 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+import gevent
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import Unreader
@@ -21,6 +22,9 @@ from gunicorn.http.wsgi import base_environ
 MOST_BYTES = 8_000
 MOST_FIELDS = 90
 """Below every limit of the configuration, so that none has to be looked at here."""
+
+UNREAD_S = 10.0
+"""How long the rest of a body may take that nobody wanted, before its connection ends."""
 
 _FIRST = re.compile(r"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) (/(?!/)[\x21\x22\x24-\x7e]*) HTTP/1\.1")
 _NAME = re.compile(r"[!#$%&'*+\-.^`|~0-9A-Za-z]+")
@@ -92,13 +96,22 @@ class Parser(RequestParser):
 
     mesg: Any
 
+    def rest_read(self) -> bool:
+        """Is the last request's body at its end? Who lets the rest of it drip in is not waited for."""
+        if self.mesg is None or isinstance(self.mesg.body, BytesIO):
+            return True
+        # gunicorn's own deadline is one of each kilobyte.
+        with gevent.Timeout(UNREAD_S, False):
+            return bool(self.finish_body())
+        return False
+
     def plain(self) -> PlainRequest | None:
         """The request whose first bytes are here, if it is a plain one; None leaves them to `next`.
 
         Raises StopIteration where the connection ended instead.
         """
         if self.mesg is not None:
-            if self.mesg.should_close() or not (isinstance(self.mesg.body, BytesIO) or self.finish_body()):
+            if self.mesg.should_close() or not self.rest_read():
                 raise StopIteration
             self.mesg = None
         data = self.unreader.read()

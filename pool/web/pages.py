@@ -19,6 +19,7 @@ from pool.web.here import browsing
 from pool.web.origin import nearest_page, own_path, refuse_foreign
 from pool.web.own import own
 from pool.web.packed import pack
+from pool.web.proxy.body import InTime
 from pool.web.stats import stats
 from pool.web.tracing import trace_of
 
@@ -43,6 +44,7 @@ MANAGED = ("/admin/keys", "/admin/pools", "/admin/status", "/admin/stats", "/adm
 ASKED = ("/health", "/healthz", "/status")
 """What a program is told that asks what there is."""
 
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 PAGES = frozenset({"pages", "login", "admin", "stats", "own"})
 """The blueprints that answer people."""
 
@@ -66,7 +68,14 @@ def mount(app: Flask) -> None:
     app.register_blueprint(own)
     app.register_error_handler(HTTPException, _error)
     app.context_processor(_frame)
+    app.before_request(_await_forms_in_time)
     app.after_request(_headers)
+
+
+def _await_forms_in_time() -> None:
+    """Flask itself waits for a form as long as its sender likes."""
+    if request.mimetype in FORMS:
+        request.environ["wsgi.input"] = InTime(request.environ["wsgi.input"], request.content_length or 0)
 
 
 @pages.before_request

@@ -13,6 +13,7 @@ from gunicorn.http.wsgi import HEADER_VALUE_RE, Response
 from gunicorn.util import is_hoppish
 
 _PLAIN, _HOP, _LENGTH = range(3)
+_TOO_SLOW = "408"
 _BARE_STATUSES = frozenset({"204", "304"})
 
 
@@ -24,6 +25,8 @@ class PlainResponse(Response):
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         code = status[:3]
+        if code == _TOO_SLOW:
+            self.force_close()  # of what was not read nobody knows where it ends
         if exc_info or self.status is not None or self.req.method == "HEAD" or self.req.version != (1, 1):
             return super().start_response(status, headers, exc_info)
         if code in _BARE_STATUSES or not "200" <= code <= "599" or status[3:4] != " " or not status.isprintable():

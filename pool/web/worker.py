@@ -212,6 +212,8 @@ class Worker(GeventWorker):
 
     def _next_request(self, parser: Parser, client: Any, arrivals: Any) -> Any:
         """The next request's head; None when the connection was idle, or the head trickled in, for too long."""
+        if not parser.rest_read():
+            raise StopIteration
         if not parser.unreader.buf.tell() and not self._readable(client, arrivals):
             return None
         request = parser.plain() if self._may_be_plain else None

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from io import BytesIO
+from time import monotonic
 from typing import Any, TypeVar
 
 import gevent
 import orjson
 from gunicorn.http.errors import NoMoreData, ParseException
+from werkzeug.exceptions import BadRequest, RequestTimeout
 
 from pool.core.faults import Fault
 
 Whole = TypeVar("Whole")
 
 _STEP = 256 * 1024
-_BASE_S = 30.0
-_S_A_MEGABYTE = 1.0
+BASE_S = 30.0
+S_A_MEGABYTE = 1.0
 
 
 def take_in(environ: Mapping[str, Any], limit_bytes: int, take: Callable[[bytes], object]) -> None:
@@ -25,7 +27,7 @@ def take_in(environ: Mapping[str, Any], limit_bytes: int, take: Callable[[bytes]
     if length is not None and length > limit_bytes:
         raise too_large(limit_bytes)
     stream = environ["wsgi.input"]
-    _within(_BASE_S + limit_bytes / 1e6 * _S_A_MEGABYTE, lambda: _hand_on(stream, length, limit_bytes, take))
+    _within(_time_for(limit_bytes), lambda: _hand_on(stream, length, limit_bytes, take))
 
 
 def read_body(environ: Mapping[str, Any], limit_bytes: int) -> bytes:
@@ -38,8 +40,31 @@ def read_body(environ: Mapping[str, Any], limit_bytes: int) -> bytes:
     if isinstance(stream, BytesIO) and length is not None:
         return _exactly(stream, length)  # all of it came with the head: nothing to wait for
     if length is not None and length <= _STEP:
-        return _within(_BASE_S, lambda: _exactly(stream, length))
-    return _within(_BASE_S + limit_bytes / 1e6 * _S_A_MEGABYTE, lambda: _up_to(stream, length, limit_bytes))
+        return _within(BASE_S, lambda: _exactly(stream, length))
+    return _within(_time_for(limit_bytes), lambda: _up_to(stream, length, limit_bytes))
+
+
+class InTime:
+    """A body that its reader takes as it comes, as Flask does forms. It is under the same deadline."""
+
+    def __init__(self, stream: Any, length: int) -> None:
+        self._stream = stream
+        self._until = monotonic() + _time_for(length)
+
+    def read(self, size: int = -1) -> bytes:
+        """Raises werkzeug's 408 where it does not come in time, and its 400 where it is not framed as HTTP wants it."""
+        try:
+            with gevent.Timeout(max(0.001, self._until - monotonic())):
+                piece: bytes = self._stream.read(None if size < 0 else size)
+                return piece
+        except (ParseException, NoMoreData):
+            raise BadRequest from None
+        except gevent.Timeout:
+            raise RequestTimeout from None
+
+
+def _time_for(most_bytes: int) -> float:
+    return BASE_S + most_bytes / 1e6 * S_A_MEGABYTE
 
 
 def _length(environ: Mapping[str, Any]) -> int | None:
