@@ -128,7 +128,6 @@ MINUTE = openai_error(429, "rate_limit_exceeded", "Rate limit reached.", headers
 FIRST_IS_ERROR = sse([{"error": {"message": "Overloaded.", "type": "server_error", "code": "overloaded"}}])
 
 
-
 def _every(secret: str) -> bool:
     return True
 
@@ -174,6 +173,8 @@ FAULTS = (
     Fault("gzip that is none", _json(b"{}", **{"Content-Encoding": "gzip"}), stream=False),
     Fault("error as the first event", FIRST_IS_ERROR, stream=True),
     Fault("503 of everything", DOWN),
+    # One at a time: keys take turns, and of three attempts, which is all that trouble of nobody's keys may cost, the
+    # third would now and then meet another of the five where others' requests turn the round meanwhile.
     Fault("500 of every fourth key", _every_fourth_fails, spare=False, bad_keys=20, at_once=1),
     Fault("90 of 100 keys refused, in three ways", _three_refusals, spare=False, guilty=_nine_of_ten, bad_keys=100),
     Fault("every key but the spare out of credit", SPENT, guilty=_every),
