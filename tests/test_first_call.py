@@ -78,7 +78,8 @@ def test_the_readmes_commands_lead_a_stranger_to_an_answer(tmp_path: Path) -> No
             )
             took_s = time.monotonic() - began
         finally:
-            os.killpg(server.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
             server.wait(20)
     assert [word for word in SAYS if word.strip() not in answer.stdout] == []
     assert answer.stdout.rstrip().endswith("data: [DONE]")
