@@ -22,7 +22,7 @@ SERVERS = tuple(
     f"tests/test_{name}.py"
     for name in (
         *("faults", "server", "server_log", "server_uploads", "slow_readers", "demo", "cli", "cli_backup"),
-        *("import_cut_short", "slow_senders"),
+        *("import_cut_short", "slow_senders", "smuggling"),
     )
 )
 """Those that start whole programs, and mostly wait for them."""

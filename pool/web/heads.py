@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
@@ -15,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 
 import gevent
 from gunicorn.http.body import Body, LengthReader
+from gunicorn.http.errors import NoMoreData, ParseException
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import Unreader
 from gunicorn.http.wsgi import base_environ
@@ -100,8 +102,8 @@ class Parser(RequestParser):
         """Is the last request's body at its end? Who lets the rest of it drip in is not waited for."""
         if self.mesg is None or isinstance(self.mesg.body, BytesIO):
             return True
-        # gunicorn's own deadline is one of each kilobyte.
-        with gevent.Timeout(UNREAD_S, False):
+        # gunicorn's own deadline is one of each kilobyte. Of a body that is broken nobody is told: the answer is out.
+        with gevent.Timeout(UNREAD_S, False), suppress(ParseException, NoMoreData):
             return bool(self.finish_body())
         return False
 

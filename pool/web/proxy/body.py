@@ -19,6 +19,7 @@ Whole = TypeVar("Whole")
 _STEP = 256 * 1024
 BASE_S = 30.0
 S_A_MEGABYTE = 1.0
+_MOST_BYTES = 10**12  # whatever a header announces
 
 
 def take_in(environ: Mapping[str, Any], limit_bytes: int, take: Callable[[bytes], object]) -> None:
@@ -64,7 +65,7 @@ class InTime:
 
 
 def _time_for(most_bytes: int) -> float:
-    return BASE_S + most_bytes / 1e6 * S_A_MEGABYTE
+    return BASE_S + min(most_bytes, _MOST_BYTES) / 1e6 * S_A_MEGABYTE
 
 
 def _length(environ: Mapping[str, Any]) -> int | None:
