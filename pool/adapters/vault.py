@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy import bindparam, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from pool.adapters.database import Database
@@ -32,6 +32,9 @@ SEALED: tuple[tuple[Any, Any], ...] = (
 )
 BRIEFLY_SEALED = ("draft:", "answer:")
 """How rows of `meta` begin that the ring seals, for up to an hour."""
+
+AT_ONCE = 500
+"""Rows that are sealed anew in one transaction."""
 
 
 class WrongKey(ValueError):
@@ -131,7 +134,14 @@ def encryption_ring(configured: str) -> list[Fernet]:
     return ring
 
 
-def rewrap_some(session: Session, vault: Vault, after: tuple[int, int], count: int = 500) -> tuple[int, int] | None:
+def slices(session: Session, count: int = AT_ONCE) -> int:
+    """How often `rewrap_some` is to be called, as things are."""
+    numbers = [session.scalar(select(func.count(column)).select_from(table)) or 0 for table, column in SEALED]
+    # Each kind of row ends with a call that finds none, and the fingerprint key is one more.
+    return sum(-(-number // count) + 1 for number in numbers) + 1
+
+
+def rewrap_some(session: Session, vault: Vault, after: tuple[int, int], count: int = AT_ONCE) -> tuple[int, int] | None:
     """Re-seal the next `count` rows under the ring's newest key; returns where to go on, None at the end.
 
     Start with (0, 0). Each call is one short transaction, so that rotation goes on beside traffic and after a crash;

@@ -9,11 +9,11 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import insert, select, text
 
-from app import create_app
+from app import commands, create_app
 from pool.adapters.database import Database
 from pool.adapters.queries import answer, draft
-from pool.adapters.tables import Key, Meta, Pool, Provider, db
-from pool.adapters.vault import SEALED, WrongKey, open_vault
+from pool.adapters.tables import Job, Key, Meta, Pool, Provider, db
+from pool.adapters.vault import SEALED, WrongKey, open_vault, slices
 from pool.environment import BadStart
 from tests.adapters import first_release
 from tests.adapters.test_vault import store_keys
@@ -23,6 +23,9 @@ from tests.stores import on_sqlite
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
 BOTH = f"{NEW},{OLD}"
 KEYS, AT_ONCE = 5, 2
+MANY, SLICES = 1_100, 9
+"""Keys in three slices of five hundred; one of pools; an end of each of four kinds of rows; and the fingerprint key."""
+
 
 KILLED_AT_EVERY_POINT = """
 import os, signal, sys
@@ -92,26 +95,51 @@ def furnish(session, vault):
 
 
 @pytest.mark.slow
-def test_whoever_is_killed_while_everything_is_sealed_anew_leaves_it_readable(database, tmp_path):
-    database.write(furnish, open_vault(database, tmp_path, OLD))
-    before = everything(database, OLD, tmp_path)
-    command = [sys.executable, "-c", KILLED_AT_EVERY_POINT, str(database.url), str(tmp_path), BOTH, str(AT_ONCE)]
+def test_whoever_is_killed_while_everything_is_sealed_anew_leaves_it_readable(either, tmp_path):
+    either.write(furnish, open_vault(either, tmp_path, OLD))
+    before = everything(either, OLD, tmp_path)
+    url = either.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-c", KILLED_AT_EVERY_POINT, url, str(tmp_path), BOTH, str(AT_ONCE)]
     points = 0
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
         while program.stdout.readline():
             points += 1
-            assert everything(database, BOTH, tmp_path) == before
+            assert everything(either, BOTH, tmp_path) == before
             if points == 4:  # some of it is sealed by either: one of them alone will not do
                 for alone in (OLD, NEW):
                     with pytest.raises(WrongKey):
-                        open_vault(database, tmp_path, alone)
+                        open_vault(either, tmp_path, alone)
             program.stdin.write(b"\n")
             program.stdin.flush()
     assert program.returncode == 0
-    assert points > 2 * KEYS / AT_ONCE
-    assert everything(database, NEW, tmp_path) == before
+    # Between any two slices and within each; after the last one there is nothing to be killed at.
+    assert points == 2 * either.read(slices, AT_ONCE)
+    assert everything(either, NEW, tmp_path) == before
     with pytest.raises(WrongKey):
-        open_vault(database, tmp_path, OLD)
+        open_vault(either, tmp_path, OLD)
+
+
+def test_the_shell_seals_everything_anew_says_how_far_it_is_and_the_old_key_may_go(
+    instance_template, postgres_url, tmp_path, monkeypatch
+):
+    folder = tmp_path / "instance"
+    variables = {"DATABASE_URL": postgres_url, "SECRET_KEY": "s" * 40, "KEYPOOL_INSTANCE": str(folder)}
+    many = [f"AIzaSy{number:08d}" + "r" * 25 for number in range(MANY)]
+    with open_house(instance_template, folder, **variables, KEY_ENCRYPTION_SECRET=OLD) as house:
+        house.add_keys(*many)
+    for name, value in {**variables, "KEY_ENCRYPTION_SECRET": BOTH}.items():
+        monkeypatch.setenv(name, value)
+    done = commands().test_cli_runner().invoke(args=["keys", "rotate-encryption"])
+    assert (done.exit_code, done.stdout) == (0, "Everything is encrypted with the newest key.\n")
+    assert done.stderr == "Encrypting\n"  # and a bar, where somebody looks
+    with open_house(instance_template, folder, **variables, KEY_ENCRYPTION_SECRET=NEW) as house:
+        keypool = house.keypool
+        (job,) = keypool.database.read(lambda session: session.execute(select(Job.state, Job.done, Job.total)).all())
+        assert tuple(job) == ("done", SLICES, SLICES)
+        assert sorted(keypool.inventory.unseal(key) for key in keypool.catalogue.keys.values()) == many
+        assert house.generate().status_code == 200
+    with pytest.raises(BadStart, match="is not the one"):
+        create_app(environment={**variables, "KEY_ENCRYPTION_SECRET": OLD})
 
 
 def dump(url):

@@ -11,7 +11,7 @@ import gevent
 from gevent.lock import RLock
 
 from pool.adapters.database import Database
-from pool.adapters.vault import Vault, rewrap_some
+from pool.adapters.vault import Vault, rewrap_some, slices
 from pool.core.catalogue import Catalogue
 from pool.core.heap import uncollected
 from pool.core.keys import BINNED_S, FOREVER, Key
@@ -177,6 +177,10 @@ class Inventory(KeyEditing, Resets):
     def undo_import(self, import_id: int, forced: bool = False) -> Undoing:
         """Begin to take back what an import made, slice by slice. `forced`: what was changed since, too."""
         return Undoing(self._database, self._clock, self.refresh, import_id, forced)
+
+    def slices(self) -> int:
+        """How many calls of `seal_anew` it takes from beginning to end."""
+        return self._database.read(slices)
 
     def seal_anew(self, place: tuple[int, int]) -> tuple[int, int] | None:
         """Encrypt some more with the newest key of the ring, from `place` on: where to go on, None at the end."""

@@ -69,4 +69,4 @@ def rotate_encryption() -> Response:
             progress.step(1, "slices")
         return {}
 
-    return begun("encryption.rotate", work, 0)
+    return begun("encryption.rotate", work, inventory.slices())
