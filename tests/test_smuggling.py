@@ -10,10 +10,12 @@ from pathlib import Path
 
 import orjson
 import pytest
+import requests
 from gevent.pool import Pool
 
 from tests.house import OPENAI_KEYS
 from tests.server import CLIENT_KEY, Server
+from tests.test_door import door
 from tests.upstream import ScriptedUpstream
 
 pytestmark = pytest.mark.slow
@@ -220,3 +222,19 @@ def test_a_strange_beginning_is_refused(server: Server, sent: bytes) -> None:
     assert len(seen.statuses) == 1
     assert seen.statuses[0] in REFUSED
     assert seen.closed
+
+
+def test_nothing_gets_through_the_door_that_the_instance_would_read_otherwise(server: Server, tmp_path: Path) -> None:
+    """nginx keeps its connections to an instance: a request hidden in one client's body would answer the next one."""
+    shapes = {name: shape + HIDDEN for name, shape in ONE_SHAPES.items()}
+    shapes |= {name: TE + body + HIDDEN for name, body in BAD_CHUNKS.items()}
+    with door(tmp_path, server.port, server.port) as url:
+        port = int(url.rpartition(":")[2])
+        found = all_told(port, REFUSED_SHAPES | shapes)
+        assert {
+            each: seen for each, seen in found.items() if len(seen.statuses) != 1 and each[1] in REFUSED_SHAPES
+        } == {}
+        assert {each: seen for each, seen in found.items() if seen.statuses[1:] not in ((), (200,))} == {}
+        # Whoever is served next over the same connections gets their own answer.
+        for _ in range(40):
+            assert requests.get(f"{url}/healthz", timeout=5).json() == {"status": "ok"}
