@@ -39,7 +39,7 @@ class Refusing:
         secret = relay.unseal(attempt.pick.key)
         fault = run.last_fault = self._fault(attempt, outcome, status, headers, body)
         fault.message = redact(fault.message, secret)
-        attempt.record.error = fault.message
+        attempt.record.error = run.kept(fault.message)
         quota = self._too_large(attempt, outcome)
         if quota is not None:
             raise self._shown_too_large(attempt, quota)

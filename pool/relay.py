@@ -15,6 +15,7 @@ from .core import outcomes
 from .core.calls import GEMINI, Call, Reply, Target
 from .core.catalogue import Catalogue, Client, Pool
 from .core.dialects.settings import Resolver
+from .core.echoes import without_echo
 from .core.exhaustion import OF_OUR_KEYS, stormy
 from .core.faults import Draining, Fault, NotYet, UpstreamError
 from .core.judge import Judge, Thresholds
@@ -269,7 +270,7 @@ class Run:
     def _learn(self, attempt: Attempt, outcome: Outcome) -> None:
         """An attempt failed: tell the judge; go on, or raise what the client is told."""
         relay, settings, pick = self.relay, self.settings, attempt.pick
-        outcome = replace(outcome, reason=redact(outcome.reason, relay.unseal(pick.key)))
+        outcome = replace(outcome, reason=self.kept(redact(outcome.reason, relay.unseal(pick.key))))
         attempt.record.blamed = outcome.blamed
         attempt.record.error = attempt.record.error or outcome.reason
         self.close_attempt(outcome.kind)
@@ -374,6 +375,10 @@ class Run:
             self.end(500, "failed", "internal_error")
         else:
             self.end(499, "client_gone")
+
+    def kept(self, words: str) -> str:
+        """An upstream's words as they may be written down: without what they repeat of the request."""
+        return without_echo(words, self.call.body, self.call.model)
 
     def elapsed_ms(self) -> int:
         return int((self.relay.monotonic() - self.began) * 1000)

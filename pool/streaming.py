@@ -210,7 +210,7 @@ class Flow:
         the `Fault` that tells the same."""
         fault, attempt = self._failure(committed), self._run.current
         if attempt is not None:
-            attempt.record.error = attempt.record.error or fault.message
+            attempt.record.error = attempt.record.error or self._run.kept(fault.message)
         event: bytes = getattr(committed.reader, "farewell", b"")
         if not event:
             raise fault
