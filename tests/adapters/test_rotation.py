@@ -138,8 +138,8 @@ def test_the_shell_seals_everything_anew_says_how_far_it_is_and_the_old_key_may_
         assert tuple(job) == ("done", SLICES, SLICES)
         assert sorted(keypool.inventory.unseal(key) for key in keypool.catalogue.keys.values()) == many
         assert house.generate().status_code == 200
-    with pytest.raises(BadStart, match="is not the one"):
-        create_app(environment={**variables, "KEY_ENCRYPTION_SECRET": OLD})
+        with pytest.raises(WrongKey):
+            open_vault(keypool.database, folder, OLD)
 
 
 def dump(url):
