@@ -14,7 +14,7 @@ from pool.adapters import queries
 from pool.web import htmx
 from pool.web.admin import admin
 from pool.web.here import audit, keypool, now, read, write
-from pool.web.login import IDLE_S, elevate
+from pool.web.login import IDLE_S, elevate, renew
 
 MOST_PASSWORD = 1_000
 
@@ -35,12 +35,14 @@ def account() -> Response:
 
 @admin.post("/account/password")
 def change_password() -> Response:
-    """A new password, for somebody who knows the old one. Every other browser is signed out."""
+    """A new password, for somebody who knows the old one. Every other browser is signed out, also one that has this
+    one's cookie."""
     errors = _errors(request.form.get("current", ""), request.form.get("new", ""), request.form.get("again", ""))
     if errors:
         return htmx.page("account/page.html", "account/_password.html", 422, **_context(errors))
     write(queries.set_password, keypool().passwords.encode(request.form["new"]))
     ended = write(queries.end_other_sessions, current_user.session_id)
+    renew()
     audit("password.change", "password", after={"sessions ended": ended})
     flash(_("The password is changed.") + " " + _ended(ended))
     return htmx.moved(url_for(".account"))
