@@ -1,12 +1,19 @@
 """Figures for Prometheus: whole, in its format, and never less than at the look before."""
 
+import os
 import re
+import resource
+import time
+from contextlib import contextmanager
 
+import gevent
 import pytest
 
+from pool.adapters import spool
 from pool.metering import Totals
-from tests.house import GEMINI_KEYS, PASSWORD
-from tests.upstream import gemini_error
+from tests.house import GEMINI_KEYS, PASSWORD, open_house
+from tests.redis_server import RedisServer, found
+from tests.upstream import gemini_error, gemini_like, stall
 
 ADMIN = {"Authorization": f"Bearer {PASSWORD}"}
 LABEL = r'[a-z_]+="(?:[^"\\\n]|\\\\|\\"|\\n)*"'
@@ -63,6 +70,98 @@ def test_the_journal_is_told_as_far_as_it_is_behind(house, passwords):
     house.chat()
     text = house.app.test_client().get("/metrics", headers=ADMIN).text
     assert samples(text)["keypool_journal_behind_bytes", ""] > 100
+
+
+def of_this_worker(text, name):
+    return samples(text)[name, f'worker="{os.getpid()}"']
+
+
+def test_what_is_under_way_at_upstreams_is_told_while_it_is(house, scrape):
+    house.add_keys(*GEMINI_KEYS[:3])
+    house.upstream.script(lambda request: stall(0.3, then=gemini_like(request)))
+    asking = [gevent.spawn(house.chat) for _ in range(3)]
+    house.upstream.wait_until(lambda: len(house.upstream.requests) == 3)
+    during = scrape()
+    gevent.joinall(asking)
+    after = scrape()
+    names = ("keypool_attempts_in_flight", "keypool_upstream_connections", "keypool_requests_waiting")
+    assert [of_this_worker(during, name) for name in names] == [3, 3, 0]
+    assert [of_this_worker(after, name) for name in names] == [0, 3, 0], "connections stay open for the next ones"
+    house.upstream.close_idle()
+    house.chat()
+    assert of_this_worker(scrape(), "keypool_upstream_connections") == 1
+    assert {each.value.status_code for each in asking} == {200}
+
+
+def test_who_waits_for_a_key_is_told_while_they_wait(house, scrape):
+    house.add_keys(GEMINI_KEYS[0])
+    house.set(max_queue_s=5)
+    assert of_this_worker(scrape(), "keypool_requests_waiting") == 0
+    house.keypool.catalogue.bench(1, "quota_minute", time.time() + 1.5)
+    asking = [gevent.spawn(house.chat) for _ in range(2)]
+    gevent.sleep(0)
+    assert of_this_worker(scrape(), "keypool_requests_waiting") == 2
+    gevent.joinall(asking)
+    assert of_this_worker(scrape(), "keypool_requests_waiting") == 0
+    assert {each.value.status_code for each in asking} == {200}
+
+
+@contextmanager
+def no_file_grows():
+    """For this process, as on a disk without room."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_records_that_a_full_disk_loses_are_counted_and_those_in_memory_are_not(house, scrape, monkeypatch):
+    house.add_keys(GEMINI_KEYS[0])
+    house.chat()
+    monkeypatch.setattr(spool, "MOST_WAITING_BYTES", 1000)
+    assert of_this_worker(scrape(), "keypool_journal_lost_total") == 0
+    with no_file_grows():
+        for _ in range(12):
+            assert house.chat().status_code == 200
+    house.chat()
+    text = scrape()
+    lost = of_this_worker(text, "keypool_journal_lost_total")
+    assert 0 < lost < 12
+    assert samples(text)["keypool_requests_total", 'route="chat",status="200",outcome="ok"'] == 14 - lost
+
+
+def test_an_upstream_in_a_storm_is_told_until_it_is_over(house, scrape):
+    house.add_keys(*GEMINI_KEYS)
+    house.keypool.relay.pause = lambda seconds: gevent.sleep(min(seconds, 0.001))
+    house.chat()
+    assert not [name for name, _ in samples(scrape()) if name == "keypool_storm"]
+    house.upstream.script(gemini_error(503, message="The service is currently unavailable."))
+    for _ in range(20):
+        house.chat()
+    assert samples(scrape())["keypool_storm", 'provider="gemini"'] == 1
+    house.upstream.script(None)
+    while house.chat().status_code != 200:
+        gevent.sleep(0.05)
+    assert not [name for name, _ in samples(scrape()) if name == "keypool_storm"]
+
+
+@pytest.mark.slow
+def test_a_redis_that_is_away_is_told_until_it_is_back(instance_template, tmp_path, passwords):
+    found(url_will_do=False)
+    with RedisServer(tmp_path) as redis, open_house(instance_template, tmp_path / "i", REDIS_URL=redis.url) as house:
+        away = "keypool_shared_state_away"
+
+        def told():
+            house.chat()  # a limited key: Redis is asked for it
+            return of_this_worker(house.app.test_client().get("/metrics", headers=ADMIN).text, away)
+
+        house.add_keys(GEMINI_KEYS[0], max_requests=1000)
+        for change, value in ((None, 0), (redis.kill, 1), (redis.start, 0)):
+            if change is not None:
+                change()
+            house.upstream.wait_until(lambda value=value: told() == value, within_s=15)
 
 
 def test_nothing_secret_and_no_key_is_in_it_and_names_are_escaped(house, scrape):
