@@ -168,21 +168,32 @@ def test_a_count_after_a_loss_is_the_best_of_what_anybody_knows(suffering, redis
     assert [held(first, counter) for counter in ("k1/cap", "k2/cap", "k3/cap")] == [7, 9, 2]
 
 
-@pytest.mark.parametrize("stored", [4, 7])
-def test_what_storage_has_of_a_worker_that_comes_back_late_is_not_counted_twice(suffering, redis_server, stored):
-    """Another one starts meanwhile, refills Redis from storage, which has some of it or all, and goes on at once."""
-    late = suffering(patience=replace(QUICK, retry_s=1.5))
-    assert admit(late, cap("k1/cap", 90))
-    redis_server.kill()
-    assert [admit(late, cap("k1/cap", 90)) for _ in range(6)] == [True] * 6
-    redis_server.start()
-    states = []
-    started = suffering(lambda: states[0].restore([Count("k1/cap", stored, period=DAY)]), begin=states.append)
-    assert late.degraded and not started.degraded
-    assert admit(started, cap("k1/cap", 90), cap("k1/cap", 90))
-    back(late)
-    eventually(lambda: held(late, "k1/cap") == held(started, "k1/cap"))
-    assert held(started, "k1/cap") == 9
+def test_what_is_taken_while_others_are_waited_for_is_not_counted_twice(suffering, redis_server):
+    """Storage is asked after that, and has been told of it."""
+    taken, states = [], []
+
+    def take(state):
+        taken.append(admit(state, cap("k1/cap", 90)))
+
+    def refill(name):
+        states[name].restore([Count("k1/cap", len(taken), period=DAY)] if taken else [])
+
+    patience = replace(QUICK, retry_s=0.6)
+    for name in range(2):
+        suffering(lambda name=name: refill(name), begin=states.append, patience=patience)
+    suffering(patience=replace(QUICK, beat_s=60.0, lease_s=60.0))  # one that does not notice
+    eventually(lambda: [state.instances() for state in states] == [3, 3])
+    take(states[0])
+    redis_server.client.flushall()
+    for state in states:
+        held(state, "any")
+    eventually(lambda: [redis_server.client.scard(key) for key in redis_server.client.keys("keypool:given:*")] == [2])
+    for _ in range(3):
+        for state in states:
+            take(state)
+    assert all(state.degraded for state in states)
+    back(*states)
+    assert (held(states[0], "k1/cap"), taken) == (7, [True] * 7)
 
 
 def test_an_epoch_that_is_gone_is_a_loss(suffering, redis_server):

@@ -27,9 +27,6 @@ STRANGE = (*AWAY, TypeError, ValueError, IndexError, KeyError, AttributeError)
 
 REFILL_POLL_S = 0.1
 MOST_REFILL_S = 60.0
-RECKONED_S = 3000.0
-"""What a count was reckoned from after a loss is kept for longer than that (an hour, `merge.lua`)."""
-
 BLOCK_S = 1.0
 START_S = 2.0
 CLOSE_S = 2.0
@@ -102,7 +99,6 @@ class Membership:
         self._handed_in_for = ""
         self._why_away = ""
         self._joined_at = float("-inf")
-        self._away_since = float("-inf")
         self._listening: Connection | None = None
         self._nudge = Event()
         self._leaving = Event()
@@ -167,7 +163,6 @@ class Membership:
 
     def _ended(self, why: str) -> None:
         self.session = None
-        self._away_since = time.monotonic()
         self._joined.clear()
         if self._leaving.is_set():
             return
@@ -206,16 +201,15 @@ class Membership:
             self._hand_in(connection, fence)
         if status == BEING_REFILLED:
             return REFILL_POLL_S
-        if status == MINE_TO_REFILL and not self._refill(connection, fence, run):
+        if status == MINE_TO_REFILL and not self._refill(connection, fence, run, int(live) > 1):
             return self._patience.retry_s
         if self._leaving.is_set():
             return self._patience.retry_s
         # At its first joining a worker knows nothing that a trusted Redis does not.
         if self._epoch and fence.epoch not in (self._epoch, self._handed_in_for):
+            # What storage told these counters of this worker's debts counts twice now. Nobody could say how much of
+            # them that was, and a limit may be kept too early, but not too late.
             push(connection, fence, self._member.seen())
-            # Of what was taken alone storage may have told these counters. What they were reckoned from says how much.
-            if time.monotonic() - self._away_since < RECKONED_S:
-                self._hand_in_debts(connection, fence)
         self._begin(connection, fence, done_by(said))
         return self._patience.beat_s
 
@@ -235,8 +229,11 @@ class Membership:
         self._why_away = ""
 
     def _hand_in(self, connection: Connection, fence: Fence) -> None:
-        """Tell counters that are being refilled all this worker knows; once, because what is owed adds up."""
+        """Tell counters that are being refilled all this worker knows, and until storage is asked, what it took alone
+        since: added in the end it would count twice, because storage is told of it, too."""
         if fence.epoch == self._handed_in_for:
+            if not self._gather(connection, fence, "look")[1]:
+                self._hand_in_debts(connection, fence)
             return
         push(connection, fence, self._member.seen())
         push(connection, fence, self._member.levels())
@@ -253,12 +250,15 @@ class Membership:
         finally:
             self._member.lost([], owed)
 
-    def _refill(self, connection: Connection, fence: Fence, run: str) -> bool:
+    def _refill(self, connection: Connection, fence: Fence, run: str, others: bool) -> bool:
         """Have storage's counts restored, and declare the counters trusted. False: another worker does it, or later."""
         # The others are to have noticed: what one uses by itself while another already shares is used twice.
-        until = time.monotonic() + (self._patience.retry_s + self._patience.beat_s if self._epoch else 0.0)
-        while self._gather(connection, fence) < self.instances and time.monotonic() < until:
+        wait_s = self._patience.retry_s + self._patience.beat_s if self._epoch or others else 0.0
+        until = time.monotonic() + wait_s
+        while self._gather(connection, fence)[0] < self.instances and time.monotonic() < until:
             gevent.sleep(REFILL_POLL_S)
+        self._hand_in_debts(connection, fence)
+        self._gather(connection, fence, "ask")
         if self._on_empty is not None:
             filling = gevent.spawn(self._on_empty)
             until = time.monotonic() + MOST_REFILL_S
@@ -271,12 +271,13 @@ class Membership:
         push(connection, fence, self._member.stored())
         return call(connection, fence, Op("trust", (run,))) == 1
 
-    def _gather(self, connection: Connection, fence: Fence) -> int:
-        """How many workers have handed in what they know."""
-        gathered = int(call(connection, fence, Op("gather", (self._name, self._lease_ms))))
-        if gathered == OUTDATED:
+    def _gather(self, connection: Connection, fence: Fence, how: str = "keep") -> tuple[int, bool]:
+        """How many workers have handed in what they know, and whether storage is being asked."""
+        answer = call(connection, fence, Op("gather", (self._name, self._lease_ms, how)))
+        if answer == OUTDATED:
             raise RedisError("the counters are gone again")
-        return gathered
+        gathered, asked = answer
+        return int(gathered), bool(asked)
 
     # -- words ----------------------------------------------------------------------------------------------
 
