@@ -61,7 +61,7 @@ lint: $(DEVELOPMENT)
 	.venv/bin/python -m mypy
 
 audit: $(AUDIT)
-	@.venv/bin/python tools/audit.py requirements.txt requirements-dev.txt
+	@.venv/bin/python tools/audit.py $(sort $(wildcard requirements*.txt))
 
 bench: $(RUNTIME)
 	@.venv/bin/python bench/run.py

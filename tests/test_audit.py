@@ -14,8 +14,16 @@ SICK = {"name": "sick", "version": "1.0", "vulns": [HOLE]}
 UNKNOWN = {"name": "unknown", "skip_reason": "Dependency not found"}
 
 
-def audited(tmp_path, answers):
-    """Runs the tool beside a pip-audit that answers so, service by service; None where one does not answer."""
+AWAY = "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='advisories', port=443): Max retries exceeded"
+LOCK = "well==2.0 \
+    --hash=sha256:00
+sick[a,b]==1.0 ; python_version < '4' \
+    --hash=sha256:00
+"
+
+
+def audited(tmp_path, answers, complaint=AWAY):
+    """Runs the tool beside a pip-audit that answers so, service by service; where one answers None, it complains."""
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "audit.py").write_bytes((ROOT / "tools" / "audit.py").read_bytes())
     program = tmp_path / ".venv-audit" / "bin" / "pip-audit"
@@ -23,20 +31,30 @@ def audited(tmp_path, answers):
     for service, dependencies in answers.items():
         told = "" if dependencies is None else orjson.dumps({"dependencies": dependencies}).decode()
         (tmp_path / service).write_text(told)
-    program.write_text('#!/bin/sh\nfor last; do test "$before" = -s && cat "$last"; before=$last; done\nexit 1\n')
+    program.write_text(
+        '#!/bin/sh\nfor last; do test "$before" = -s && service=$last; before=$last; done\n'
+        f'cat "$last" >> asked\ntest -s $service && exec cat $service\necho "{complaint}" >&2\nexit 1\n'
+    )
     program.chmod(0o755)
-    done = subprocess.run([sys.executable, tmp_path / "tools" / "audit.py", "r.txt"], capture_output=True, text=True)
+    (tmp_path / "r.txt").write_text(LOCK)
+    (tmp_path / "other.txt").write_text(LOCK.replace("well==2.0", "well==1.9"))
+    command = [sys.executable, tmp_path / "tools" / "audit.py", "r.txt", "other.txt"]
+    done = subprocess.run(command, capture_output=True, text=True)
     return done.returncode, done.stdout
 
 
 @pytest.mark.parametrize(
     ("answers", "code", "said"),
     [
-        ({"pypi": [WELL, UNKNOWN], "osv": None}, 0, "1 packages audited, 0 vulnerabilities found, 1 unknown."),
+        ({"pypi": [WELL, UNKNOWN], "osv": None}, 0, "2 packages audited, 0 vulnerabilities found, 2 unknown."),
         ({"pypi": [WELL, SICK], "osv": None}, 1, "sick 1.0: PYSEC-2026-1, fixed in 1.1"),
         ({"pypi": [UNKNOWN], "osv": [SICK]}, 1, "sick 1.0: PYSEC-2026-1, fixed in 1.1"),
-        ({"pypi": None, "osv": [WELL]}, 0, "1 packages audited"),
-        ({"pypi": [UNKNOWN], "osv": None}, 0, "nothing was audited"),
+        ({"pypi": None, "osv": [WELL]}, 0, "2 packages audited"),
+        (
+            {"pypi": [UNKNOWN], "osv": None},
+            0,
+            "of the 3 packages pinned in 2 files, or none answers",
+        ),
         ({"pypi": None, "osv": None}, 0, "nothing was audited"),
     ],
 )
@@ -44,3 +62,18 @@ def test_only_what_is_vulnerable_fails_it(tmp_path, answers, code, said):
     ended, told = audited(tmp_path, answers)
     assert ended == code
     assert said in told
+
+
+def test_every_pin_of_every_lock_is_asked_for_once_whatever_others_say(tmp_path):
+    audited(tmp_path, {"pypi": [WELL], "osv": None})
+    assert sorted((tmp_path / "asked").read_text().split()) == ["sick==1.0", "well==1.9", "well==2.0"]
+
+
+def test_a_failure_of_its_own_is_no_service_that_is_away(tmp_path):
+    assert audited(tmp_path, {"pypi": None, "osv": None}, "ERROR: package well has duplicate requirements")[0] == 2
+
+
+def test_all_that_is_locked_is_audited():
+    asked = subprocess.run(["make", "-n", "audit"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    last = asked.splitlines()[-1].split()
+    assert set(last[last.index("tools/audit.py") + 1 :]) == {path.name for path in ROOT.glob("requirements*.txt")}

@@ -1,11 +1,14 @@
 """Asks whether anything we pin has a known vulnerability, by pip-audit; its arguments are the requirements files.
 
-Ends with 1 where something has one. Where no advisory service answers it says that nothing is known, and ends with 0:
-a machine without a network can still check the rest.
+Ends with 1 where something has one, and with 2 where pip-audit itself fails. Where no advisory service answers it says
+that nothing is known, and ends with 0: a machine without a network can still check the rest.
 """
 
+import re
 import subprocess
 import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
@@ -13,23 +16,54 @@ import orjson
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("pypi", "osv")
 PROGRAM = ROOT / ".venv-audit" / "bin" / "pip-audit"
+PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[a-z0-9,-]+\])?==([^\s;]+)", re.MULTILINE)
+AWAY = re.compile(r"^(requests|urllib3)\.exceptions\.|\bServiceError\b|\bConnectionError\b", re.MULTILINE)
+"""What pip-audit ends with where its service does not answer."""
 
 
 def main(files):
+    pinned = {pin for file in files for pin in PIN.findall((ROOT / file).read_text())}
     for service in SERVICES:
-        said = orjson.loads(asked(service, files) or b'{"dependencies": []}')["dependencies"]
+        said = asked(service, pinned)
         known = [each for each in said if "vulns" in each]
         if known:
             return judged(known, said)
-    sys.stdout.write("No advisory service knows anything of what is pinned, or none answers: nothing was audited.\n")
+    sys.stdout.write(
+        f"No advisory service knows anything of the {len(pinned)} packages pinned in {len(files)} files,"
+        " or none answers: nothing was audited.\n"
+    )
     return 0
 
 
-def asked(service, files):
-    """pip-audit's report, as JSON; empty where the service does not answer."""
-    chosen = [argument for file in files for argument in ("-r", file)]
-    how = ("--require-hashes", "--disable-pip", "--progress-spinner", "off", "-f", "json", "-s", service)
-    return subprocess.run([PROGRAM, *how, *chosen], cwd=ROOT, check=False, capture_output=True).stdout
+def rounds(pinned):
+    """The same packages in lists that name each only once, as pip-audit wants it: two locks may differ in versions."""
+    lists, left = [], sorted(pinned)
+    while left:
+        this = dict(left)
+        lists.append(this)
+        left = [(name, version) for name, version in left if this[name] != version]
+    return lists
+
+
+def asked(service, pinned):
+    """What a service says of every package; nothing where it does not answer."""
+    with ThreadPoolExecutor() as askers:
+        answers = list(askers.map(lambda packages: report(service, packages), rounds(pinned)))
+    return [each for answer in answers for each in answer]
+
+
+def report(service, packages):
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.writelines(f"{name}=={version}\n" for name, version in packages.items())
+        file.flush()
+        how = ("--no-deps", "--disable-pip", "--progress-spinner", "off", "-f", "json", "-s", service, "-r", file.name)
+        done = subprocess.run([PROGRAM, *how], cwd=ROOT, check=False, capture_output=True, text=True)
+    if done.stdout:
+        return orjson.loads(done.stdout)["dependencies"]
+    if AWAY.search(done.stderr):
+        return []
+    sys.stderr.write(done.stderr)
+    sys.exit(2)
 
 
 def judged(known, said):
