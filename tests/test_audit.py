@@ -15,11 +15,11 @@ UNKNOWN = {"name": "unknown", "skip_reason": "Dependency not found"}
 
 
 AWAY = "requests.exceptions.ConnectionError: HTTPSConnectionPool(host='advisories', port=443): Max retries exceeded"
-LOCK = "well==2.0 \
+LOCK = """well==2.0 \\
     --hash=sha256:00
-sick[a,b]==1.0 ; python_version < '4' \
+sick[a,b]==1.0 ; python_version < '4' \\
     --hash=sha256:00
-"
+"""
 
 
 def audited(tmp_path, answers, complaint=AWAY):
