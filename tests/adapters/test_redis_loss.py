@@ -10,6 +10,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from pool.adapters.redis import RedisState
 from pool.adapters.redis.words import saying
 from pool.core.state import Bound, Change, Count, Word
 from tests.adapters.redis_kit import DAY, QUICK, SUM_OF_LIVING, Workers, admit, back, cap, eventually, held, now_at_most
@@ -194,6 +195,27 @@ def test_what_is_taken_while_others_are_waited_for_is_not_counted_twice(sufferin
     assert all(state.degraded for state in states)
     back(*states)
     assert (held(states[0], "k1/cap"), taken) == (7, [True] * 7)
+
+
+def test_what_a_worker_read_from_storage_at_its_start_holds_what_others_owe_already(suffering, redis_server):
+    """It goes on from there alone, and hands in both."""
+    states = []
+    suffering(begin=states.append, instances=3, patience=replace(QUICK, retry_s=0.8))
+    redis_server.kill()
+    for _ in range(6):
+        assert admit(states[0], cap("k1/cap", 90))
+    states.append(RedisState(redis_server.url, patience=QUICK, instances=2))
+    states[1].restore([Count("k1/cap", 6, period=DAY)])
+    for _ in range(3):
+        assert admit(states[1], cap("k1/cap", 90))
+    redis_server.start()
+    eventually(lambda: redis_server.client.keys("keypool:given:*"))
+    try:
+        states[1].start()
+        back(*states)
+        assert held(states[0], "k1/cap") == 9
+    finally:
+        states[1].close()
 
 
 def test_an_epoch_that_is_gone_is_a_loss(suffering, redis_server):
