@@ -1,4 +1,5 @@
 # Two stages: wheels are installed in the first, the second has no compiler, no pip cache and no root.
+# The base is named by tag, for its patches; docs/running.md tells how to pin it by digest.
 FROM python:3.13-slim AS build
 WORKDIR /keypool
 COPY requirements.txt requirements-static.txt ./
@@ -11,7 +12,7 @@ RUN useradd --system --uid 10001 --home-dir /keypool --shell /usr/sbin/nologin k
 WORKDIR /keypool
 COPY --from=build /venv /venv
 COPY --from=build /keypool/static/vendor static/vendor
-COPY app.py gunicorn.conf.py LICENSE ./
+COPY app.py gunicorn.conf.py CHANGELOG.md LICENSE ./
 COPY migrations migrations
 COPY pool pool
 COPY static static

@@ -39,8 +39,8 @@ def test_what_the_image_copies_is_there_and_not_ignored(name):
 
 
 def test_the_image_has_all_that_a_server_imports():
-    needed = {"app.py", "gunicorn.conf.py", "migrations", "pool", "static", "templates", "requirements.txt"}
-    assert needed <= set(copied())
+    needed = {"app.py", "gunicorn.conf.py", "CHANGELOG.md", "migrations", "pool", "static", "templates"}
+    assert {*needed, "requirements.txt"} <= set(copied())
 
 
 def test_the_image_runs_as_nobody_who_matters_and_is_watched():
