@@ -58,7 +58,7 @@ class PublicResolver(Resolver):
 
     def addresses(self, host: str, port: int, deadline: float) -> list[Address]:
         """Raises `NotPublic` where a name has any other address: an honest one has none."""
-        found = super().addresses(host, port, deadline)
+        found = self.found(host, port, deadline)
         if not all(is_public(address[0]) for _, address in found):
             raise NotPublic("this address is not on a public network")
         return found

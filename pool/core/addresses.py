@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 LONGEST = 500
@@ -19,12 +19,16 @@ _OTHERS = frozenset(
 )
 """Headers that mean something else."""
 
+_TOLD_TO_MACHINES = frozenset({"fd00:ec2::254", "fd20:ce::254", "100.100.100.200"})
+"""Where Amazon, Google and Alibaba tell them their secrets, too, in networks that others may use otherwise."""
+
 
 def base_url(text: str) -> str:
     """The URL of an API as it is stored, without the slash it may end in. Raises ValueError with a sentence.
 
     A network's own addresses are allowed, because models run there, too; those that no API has are not: a cloud tells
-    its machines their secrets at a link-local one.
+    its machines their secrets at a link-local one. Names, and numbers that stand for one, are judged when they are
+    resolved.
     """
     parts = _split(text, ("http", "https"))
     if parts.username is not None or parts.password is not None:
@@ -73,10 +77,17 @@ def _split(text: str, schemes: tuple[str, ...]) -> SplitResult:
     return parts._replace(scheme=parts.scheme.lower())
 
 
-def _refuse_odd_hosts(host: str) -> None:
+def no_api_is_at(text: str) -> bool:
+    """Is it an address no API has, written as addresses are? A name is none."""
     try:
-        address = ip_address(host)
+        address = ip_address(text.partition("%")[0])
     except ValueError:
-        return
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_link_local or address.is_multicast or address.is_unspecified or str(address) in _TOLD_TO_MACHINES
+
+
+def _refuse_odd_hosts(host: str) -> None:
+    if no_api_is_at(host):
         raise ValueError("no API has this address")

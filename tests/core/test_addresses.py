@@ -25,7 +25,10 @@ def test_a_base_url_is_http_and_loses_its_last_slash(given, kept):
      "https://user:secret@a.test/v1", "https://secret@a.test", "https://a.test/v1?key=AIzaSecret", "https://a.test/v1?",
      "https://a.test/v1#top", "https://a.test/v 1", "https://a.test/\n", "https://ä.test", "https://a.test\\@b.test",
      "https://a.test:99999", "https://a.test:x", "https://[::1", "http://169.254.169.254/latest", "http://0.0.0.0:80",
-     "http://[fe80::1]/", "http://[::]/", "http://224.0.0.1", "https://a.test/" + "x" * 500],
+     "http://[fe80::1]/", "http://[::]/", "http://224.0.0.1",
+     "http://[::ffff:169.254.169.254]/", "http://[::ffff:a9fe:a9fe]/",
+     "http://[fe80::1%25eth0]/", "http://[fd00:ec2::254]/", "http://100.100.100.200/latest/meta-data",
+     "https://a.test/" + "x" * 500],
 )  # fmt: skip
 def test_what_is_no_base_url_is_refused_without_being_quoted(given):
     with pytest.raises(ValueError, match=r"URL|API") as refused:

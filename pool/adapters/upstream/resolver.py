@@ -12,6 +12,7 @@ from gevent.event import AsyncResult
 from gevent.monkey import get_original
 from gevent.threadpool import ThreadPool
 
+from pool.core.addresses import no_api_is_at
 from pool.core.faults import CannotConnect
 
 KEPT_S = 60.0
@@ -33,7 +34,18 @@ class Resolver:
         self._asked: dict[tuple[str, int], AsyncResult] = {}
 
     def addresses(self, host: str, port: int, deadline: float) -> list[Address]:
-        """Raises `CannotConnect` for an unknown name, or when the deadline comes first."""
+        """Raises `CannotConnect` for an unknown name, or when the deadline comes first.
+
+        A name may stand for what no base URL may be, also by a name server's lie: those are passed over.
+        """
+        found = self.found(host, port, deadline)
+        fit = [each for each in found if not no_api_is_at(each[1][0])]
+        if found and not fit:
+            raise CannotConnect("the upstream's name stands for an address no API has")
+        return fit
+
+    def found(self, host: str, port: int, deadline: float) -> list[Address]:
+        """All there are, whatever they are."""
         name = (host, port)
         until, addresses = self._known.get(name, (0.0, []))
         if until > monotonic():
