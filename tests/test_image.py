@@ -63,10 +63,8 @@ def copy(lines: list[Line], folder: Path) -> None:
                 shutil.copy(ROOT / source, place)
 
 
-def build(folder: Path) -> None:
-    """The building stage, but for the wheels."""
-    lines, _ = stages()
-    copy(lines, folder)
+def run(lines: list[Line], folder: Path) -> None:
+    """What RUN does by Python; users and wheels are there in other ways."""
     for rest in [rest for word, rest in lines if word == "RUN"]:
         for command in rest.split(" && "):
             if command.startswith("/venv/bin/python "):
@@ -80,9 +78,11 @@ def image() -> Iterator[Path]:
     """The root of what ships: `/keypool` and `/data`."""
     with tempfile.TemporaryDirectory(prefix="keypool-image-") as name:
         root = Path(name)
-        build(root / "building")
-        _, lines = stages()
+        building, lines = stages()
+        copy(building, root / "building")
+        run(building, root / "building")
         copy(lines, root / "keypool")
+        run(lines, root / "keypool")
         for rest in [rest for word, rest in lines if word == "COPY" and rest.startswith("--from=build /keypool/")]:
             _, source, target = rest.split()
             shutil.copytree(root / "building" / source.removeprefix("/keypool/"), root / "keypool" / target)
