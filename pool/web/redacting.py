@@ -22,7 +22,7 @@ class Redacting(logging.Filter):
     """Rewrites a record's text, its traceback included, without what looks like a key or is hidden."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage(), *_hidden), None
+        record.msg, record.args = redact(_message(record), *_hidden), None
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
@@ -30,3 +30,11 @@ class Redacting(logging.Filter):
         if record.stack_info:
             record.stack_info = redact(record.stack_info, *_hidden)
         return True
+
+
+def _message(record: logging.LogRecord) -> str:
+    """A line that somebody wrote wrongly must not fail the request it tells of: a filter's errors go to who logs."""
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        return f"{record.msg} (without its values, which do not fit)"

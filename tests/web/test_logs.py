@@ -121,6 +121,13 @@ def test_an_exception_of_many_lines_is_one_line_of_json(written: io.StringIO) ->
     assert line["exception"].endswith("ValueError: Consumer 'api_key:x' has been suspended.")
 
 
+@in_both
+@pytest.mark.parametrize("values", [(1, 2), (), ({},), ("x",)])
+def test_a_line_whose_values_do_not_fit_is_written_and_fails_nobody(written: io.StringIO, values: Any) -> None:
+    logging.getLogger("pool").error("%d of %(all)s", *values)
+    assert "%d of %(all)s" in written.getvalue()
+
+
 @in_json
 def test_half_a_surrogate_and_chinese_cost_no_line(written: io.StringIO) -> None:
     logging.getLogger("pool").error("模型 %s", "\ud83d")
