@@ -120,6 +120,13 @@ def test_requests_that_fail_are_told_and_a_clients_own_mistakes_are_not(house: H
     assert [each["state"] for each in receiver.taken] == ["firing", "resolved"]
 
 
+def serve(house: House, requests: int) -> None:
+    for _ in range(requests):
+        answer = house.chat(FLASH)
+        assert answer.status_code == 200, answer.text
+    house.records()
+
+
 def test_a_model_that_runs_dry_before_its_quotas_return_is_told_once_and_so_is_its_end(
     instance_template: Path, tmp_path: Path, receiver: Receiver
 ) -> None:
@@ -130,17 +137,11 @@ def test_a_model_that_runs_dry_before_its_quotas_return_is_told_once_and_so_is_i
         house.add_keys(*GEMINI_KEYS[:3])
         quota = {"quota_id": "GenerateRequestsPerDayPerProjectPerModel-FreeTier", "quota_value": "20"}
         house.upstream.for_key(GEMINI_KEYS[0], gemini_error(429, **quota))
-        for _ in range(10):
-            answer = house.chat(FLASH)
-            assert answer.status_code == 200, answer.text
-        house.records()
+        serve(house, 10)
         for _ in range(3):
             look()
         assert receiver.taken == [], "30 requests are left, 10 were made in the last hour or two"
-        for _ in range(25):
-            answer = house.chat(FLASH)
-            assert answer.status_code == 200, answer.text
-        house.records()
+        serve(house, 25)
         for _ in range(4):
             look()
         (dry,) = receiver.taken
