@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -17,24 +15,14 @@ import pytest
 import requests
 
 from faults.services import answers, free_ports
+from tests.programs import needed
 from tests.upstream import ScriptedUpstream, answer, close_before_head, pieces
 
 CONF = Path(__file__).parents[1] / "deploy" / "nginx.conf"
-MISSING = "no nginx: neither on PATH nor in /usr/sbin"
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 ASKED = 6
 READY_S = 10.0
 PIECES, PIECE_BYTES = 400, 100_000
-
-
-def nginx() -> str:
-    # Debian keeps it off the PATH of all but root.
-    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(MISSING)
-        pytest.skip(MISSING)
-    return found
 
 
 def configured(folder: Path, port: int, instances: tuple[int, int], trusted: str) -> Path:
@@ -55,7 +43,7 @@ def configured(folder: Path, port: int, instances: tuple[int, int], trusted: str
 @contextmanager
 def door(folder: Path, first: int, second: int, trusted: str = "") -> Iterator[str]:
     """A door before two ports; the URL it answers at. It ends with nothing to complain of in its configuration."""
-    binary, (port,) = nginx(), free_ports(1)
+    binary, (port,) = needed("nginx"), free_ports(1)
     file = configured(folder, port, (first, second), trusted)
     command = [binary, "-p", folder, "-c", file, "-e", "error.log", "-g", f"pid {folder}/pid; daemon off;"]
     checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)

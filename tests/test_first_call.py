@@ -16,6 +16,7 @@ import requests
 from faults.services import free_ports
 from tests.house import GEMINI_KEYS
 from tests.logged import told
+from tests.programs import needed
 from tests.upstream import SAYS, ScriptedUpstream
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,6 +60,7 @@ def variables(port: int, upstream: ScriptedUpstream) -> dict[str, str]:
 @pytest.mark.timeout(WITHIN_S + 60)
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout: there is nothing to clone")
 def test_the_readmes_commands_lead_a_stranger_to_an_answer(tmp_path: Path) -> None:
+    needed("curl")
     (port,) = free_ports(1)
     start, call = commands(port)
     log = tmp_path / "log"

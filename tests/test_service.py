@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +14,7 @@ import pytest
 import requests
 
 from faults.services import free_ports
+from tests.programs import needed
 
 ROOT = Path(__file__).resolve().parents[1]
 UNIT = ROOT / "deploy" / "keypool.service"
@@ -27,12 +26,7 @@ READY_S = 30.0
 
 
 def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("systemd-analyze")
-    if program is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no `systemd-analyze` on PATH")
-        pytest.skip("no `systemd-analyze` on PATH")
-    return subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([needed("systemd-analyze"), *arguments], capture_output=True, text=True, check=False)
 
 
 def test_systemd_understands_every_line(tmp_path: Path) -> None:
