@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,7 +36,9 @@ class Exchange(Protocol):
     @property
     def headers(self) -> Mapping[str, str]: ...
     def wait(self, patience_s: float | None = None) -> bool: ...
-    def read1(self, patience_s: float | None = None) -> bytes | None: ...
+    def read1(
+        self, patience_s: float | None = None, passing: Callable[[bytes], bool] | None = None
+    ) -> bytes | None: ...
     def read(self, limit_bytes: int) -> bytes: ...
     def close(self) -> None: ...
 

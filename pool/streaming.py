@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .core import sse
 from .core.calls import GEMINI, Call, Reply, StreamReader
 from .core.dialects import error_fields, upstream_fault
+from .core.dialects.passing import PassingReader
 from .core.faults import Draining, Fault, UpstreamError
 from .core.masking import redact_bytes
 from .core.pacing import PACED, Pacer
@@ -84,6 +86,8 @@ class Flow:
         self._turn_bytes = TURN_BYTES
         self.began = False
         """Whether anything but heartbeats has come."""
+        self.write: Callable[[bytes], bool] | None = None
+        """Sends a piece to the client at once, or leaves it; where a server offers that."""
         self._pieces = self._produce(loop, first)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -140,9 +144,12 @@ class Flow:
             if held:
                 self.began = True
                 yield from self._paced(pacer, held)
+            passing = None
+            if self.write is not None and pacer is None and isinstance(reader, PassingReader):
+                passing = partial(reader.pass_on, self.write)
             del held  # a slow client's stream would carry it to its end
             while reader.failure is None:
-                piece = exchange.read1(patience_s)
+                piece = exchange.read1(patience_s, passing)
                 if piece is None:
                     yield HEARTBEAT
                     continue

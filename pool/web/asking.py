@@ -14,7 +14,7 @@ from pool.core.records import REQUEST, AttemptRecord, RequestRecord, parse_line,
 from pool.web.here import caller_ip, keypool
 
 EVENTS = "text/event-stream"
-_OF_THE_SOCKET = ("gunicorn.socket", "keypool.arrivals")
+_OF_THE_SOCKET = ("gunicorn.socket", "keypool.arrivals", "keypool.write_now")
 """What tells that a browser has gone."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from email.utils import formatdate
 from functools import lru_cache
@@ -22,6 +23,8 @@ class PlainResponse(Response):
 
     status: str | None
     _lines: list[str] | None = None
+    _begun: bytes | None = None
+    _begun_bytes = 0
 
     def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         code = status[:3]
@@ -60,7 +63,36 @@ class PlainResponse(Response):
             return
         self.sent += len(piece)
         head = b"" if self.headers_sent else self._head()
-        self._send(b"%b%X\r\n%b\r\n" % (head, len(piece), piece) if self.chunked else head + piece)
+        data = b"%b%X\r\n%b\r\n" % (head, len(piece), piece) if self.chunked else head + piece
+        self._send(data if self._begun is None else self._rest(piece, data))
+
+    def write_now(self, piece: bytes) -> bool:
+        """Send a chunk behind the head without waiting; False where not all of it went out.
+
+        Whoever is told False has to `write` that very piece next: the rest of it goes out then.
+        """
+        if not self.chunked or not self.headers_sent or self._begun is not None or not piece:
+            return False
+        below = getattr(self.sock, "_sock", None)
+        if below is None:
+            return False
+        chunk = b"%X\r\n%b\r\n" % (len(piece), piece)
+        try:
+            sent = below.send(chunk)
+        except OSError:
+            return False  # writing it will raise it
+        if sent < len(chunk):
+            self._begun, self._begun_bytes = piece, sent
+            return False
+        self.sent += len(piece)
+        return True
+
+    def _rest(self, piece: bytes, chunk: bytes) -> bytes:
+        """What is left to send of a piece that `write_now` began. Anything else may not go out in its middle."""
+        begun, self._begun = self._begun, None
+        if piece != begun:
+            raise BrokenPipeError(errno.EPIPE, "a chunk was not sent to its end")
+        return chunk[self._begun_bytes :]
 
     def _head(self) -> bytes:
         assert self._lines is not None

@@ -159,6 +159,7 @@ class Worker(GeventWorker):
                 _, environ = create(request, client, addr, listener_name, self.cfg)
                 environ["wsgi.multithread"] = True
             environ["keypool.arrivals"] = arrivals
+            environ["keypool.write_now"] = response.write_now
             if listener_name is ADMIN:
                 environ[BY_SOCKET] = True
             if not self.alive:

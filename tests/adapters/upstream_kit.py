@@ -132,3 +132,21 @@ def _copy(source, sink):
             sink.sendall(data)
     except OSError:
         return
+
+
+def read_passing(exchange: Any, takes: Any, patience_s: float | None = None) -> tuple[list[Any], list[bytes]]:
+    """All that `read1` returned, and all that `takes` said True to. None stands for patience that ran out."""
+    returned: list[Any] = []
+    taken: list[bytes] = []
+
+    def passing(piece: bytes) -> bool:
+        if takes(piece):
+            taken.append(piece)
+            return True
+        return False
+
+    while True:
+        piece = exchange.read1(patience_s, passing)
+        if piece == b"":
+            return returned, taken
+        returned.append(piece)

@@ -420,3 +420,40 @@ def test_no_shape_of_answer_breaks_a_codec(document: dict[str, Any]) -> None:
     for call, provider in ((call_of({}), OPENAI), (call_of({}), GEMINI), (native_call, GEMINI)):
         with suppress(ValueError):
             codec_for(call.dialect, provider, call.operation).reply(call, {}, body)
+
+
+@pytest.mark.parametrize("make", [openai_reader, gemini_reader])
+@pytest.mark.parametrize("every", [1, 2, 3, 99])
+def test_what_is_written_at_once_is_what_would_be_fed(make: Any, every: int) -> None:
+    words = ["hi", "there", 'a "quoted" one', "größer", "\n", "x" * 9000, "ok", "so"]
+    if make is openai_reader:
+        blocks = [ROLE, *(event(chunk({"content": word})) for word in words), STOP, DONE]
+    else:
+        blocks = [*(event(native({"text": word})) for word in words), event(native({"text": "."}, finishReason="STOP"))]
+    fed, tried = make(), make()
+    written: list[bytes] = []
+    out, tries = [], 0
+
+    def write(piece: bytes) -> bool:
+        nonlocal tries
+        tries += 1
+        if tries % every:
+            return False
+        written.append(piece)
+        out.append(piece)
+        return True
+
+    for block in blocks:
+        if not tried.pass_on(write, block):
+            out.append(tried.feed(block))
+    assert b"".join(out) + tried.end() == b"".join(map(fed.feed, blocks)) + fed.end() == b"".join(blocks)
+    assert (tried.usage, tried.finished, tried.failure) == (fed.usage, fed.finished, None)
+    assert bool(written) == (every < 99)
+    assert all(len(piece) < 8192 for piece in written)
+
+
+def test_what_follows_a_half_event_is_not_written_at_once() -> None:
+    reader = openai_reader()
+    for block in (ROLE, WORD, WORD, WORD[:20]):
+        reader.feed(block)
+    assert not reader.pass_on(lambda _piece: True, WORD)

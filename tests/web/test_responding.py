@@ -111,3 +111,50 @@ def test_a_head_is_not_said_twice():
     response = answered(PlainResponse, Wire(), "200 OK", [JSON], [])
     with pytest.raises(AssertionError):
         response.start_response("200 OK", [JSON])
+
+
+EVENTS = ("200 OK", [("Content-Type", "text/event-stream")])
+
+
+def streaming(wire):
+    response = PlainResponse(PlainRequest("POST", "/x", {}, None), wire, Config())
+    response.start_response(*EVENTS)
+    return response
+
+
+@pytest.mark.parametrize("room", [None, 0, 3])
+def test_what_is_written_at_once_is_framed_the_same(room, monkeypatch):
+    at = time.time()
+    monkeypatch.setattr("time.time", lambda: at)
+    ours, theirs = Wire(room), Slow()
+    response = streaming(ours)
+    assert not response.write_now(b"data: 0\n\n")  # the head has to go first
+    for n in range(4):
+        piece = f"data: {n}\n\n".encode()
+        went = response.write_now(piece)
+        assert went == (room is None and n > 0)
+        if not went:
+            response.write(piece)
+    response.close()
+    other = answered(Response, theirs, *EVENTS, [f"data: {n}\n\n".encode() for n in range(4)])
+    assert ours.sent == theirs.sent
+    assert response.sent == other.sent
+
+
+def test_nothing_goes_into_the_middle_of_a_chunk():
+    wire = Wire(3)
+    response = streaming(wire)
+    response.write(b"data: 0\n\n")
+    assert not response.write_now(b"data: 1\n\n")
+    assert not response.write_now(b"data: 2\n\n")
+    with pytest.raises(BrokenPipeError):
+        response.write(b"data: error\n\n")
+    assert wire.sent.endswith(b"9\r\n")
+
+
+def test_an_answer_of_a_known_length_is_not_written_at_once():
+    wire = Wire()
+    response = PlainResponse(PlainRequest("POST", "/x", {}, None), wire, Config())
+    response.start_response("200 OK", [JSON, ("Content-Length", "5")])
+    response.write(b"he")
+    assert not response.write_now(b"llo")

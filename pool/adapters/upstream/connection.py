@@ -17,6 +17,13 @@ from gevent.monkey import get_original
 
 RECEIVE_BYTES = 64 * 1024
 _READ, _WRITE = 1, 2
+
+Left = bytes | OSError
+"""What the hub read for somebody who waits, or what reading raised."""
+
+_OPENED = bytes(bytearray(b"opened"))
+"""Stands for bytes that went into the TLS buffers already."""
+
 # The unpatched class: waiting is done here, with one lazy timer instead of one per call.
 _Socket = get_original("socket", "socket")
 
@@ -41,6 +48,9 @@ class Connection:
         self._on_close = on_close
         self._full = False
         self._writing = False
+        self._tap: Callable[[bytes], bool] | None = None
+        self._span_s = inf
+        self._left: Left | None = None
         self.origin: Any = None
         self.closed = False
         self.reused = False
@@ -72,6 +82,18 @@ class Connection:
                 return True
             rest = memoryview(rest)[sent:]
 
+    def tapped(self, deadline: float, tap: Callable[[bytes], bool], span_s: float) -> bytes | None:
+        """As `receive`, but what comes is shown to `tap` first, in the hub: True means that it dealt with it.
+
+        So nobody is woken for it: that costs more than to pass an event on. `tap` may not wait. The deadline moves with
+        everything it takes, to `span_s` from then.
+        """
+        self._tap, self._span_s = tap, span_s
+        try:
+            return self.receive(deadline)
+        finally:
+            self._tap = None
+
     def receive(self, deadline: float) -> bytes | None:
         """What came, as soon as it does; b"" at the end; None when the deadline came first. Raises OSError."""
         in_time = True
@@ -85,6 +107,8 @@ class Connection:
                     self._watched = True
                     self._readable.start(self._came)
                 in_time = self._wait(deadline)
+                if self._left is not None:
+                    return self._take_left()
             try:
                 data: bytes = self._socket.recv(RECEIVE_BYTES)
             except BlockingIOError:
@@ -122,11 +146,32 @@ class Connection:
         self._on_close(self)
 
     def _came(self) -> None:
-        if self._waiter is not None and not self._writing:
-            self._waiter.switch(True)
-        else:
+        if self._waiter is None or self._writing:
             self._watched = False
             self._readable.stop()
+        elif self._tap is None or not self._tapped_off(self._tap):
+            self._waiter.switch(True)
+
+    def _tapped_off(self, tap: Callable[[bytes], bool]) -> bool:
+        """In the hub: whether the tap took what came. Otherwise it lies in `_left`, for whoever waits."""
+        try:
+            data = self._socket.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            self._left = error
+            return False
+        self._full = len(data) == RECEIVE_BYTES
+        if data and not self._full and tap(data):
+            self._deadline = monotonic() + self._span_s
+            return True
+        self._left = data
+        return False
+
+    def _take_left(self) -> bytes:
+        left, self._left = self._left, None
+        assert left is not None
+        return _given(left)
 
     def _wait_writable(self, deadline: float) -> bool:
         if self.closed:
@@ -176,8 +221,16 @@ class Connection:
             self._waiter.switch(False)
 
 
+def _given(left: Left) -> bytes:
+    if isinstance(left, OSError):
+        raise left
+    return left
+
+
 class TlsConnection(Connection):
     """The same over TLS, by memory buffers: the socket below stays ours to wait on."""
+
+    _plain: Left | None = None
 
     def handshake(self, context: ssl.SSLContext, host: str, deadline: float) -> None:
         """Raises OSError, `ssl.SSLError` and `TimeoutError` among them."""
@@ -205,6 +258,9 @@ class TlsConnection(Connection):
 
     def receive(self, deadline: float) -> bytes | None:
         while True:
+            if self._plain is not None:
+                plain, self._plain = self._plain, None
+                return _given(plain)
             try:
                 return self._tls.read(RECEIVE_BYTES)
             except ssl.SSLWantReadError:
@@ -214,7 +270,33 @@ class TlsConnection(Connection):
             data = super().receive(deadline)
             if data is None:
                 return None
-            self._take(data)
+            if data is not _OPENED:
+                self._take(data)
+
+    def _tapped_off(self, tap: Callable[[bytes], bool]) -> bool:
+        """The tap is shown what was in the records; what it leaves lies in `_plain`."""
+        try:
+            data = self._socket.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return True
+        except OSError as error:
+            self._left = error
+            return False
+        self._full = len(data) == RECEIVE_BYTES
+        self._take(data)
+        try:
+            while (plain := self._tls.read(RECEIVE_BYTES)) and tap(plain):
+                self._deadline = monotonic() + self._span_s
+            self._plain = plain
+        except ssl.SSLWantReadError:
+            if not self._full and not self._outgoing.pending:
+                return True
+        except ssl.SSLZeroReturnError:
+            self._plain = b""
+        except OSError as error:
+            self._plain = error
+        self._left = _OPENED
+        return False
 
     def alive(self) -> bool:
         """As above; session tickets may have come, an end or a byte of an answer may not."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import chain
 from math import inf
 from time import monotonic
@@ -20,10 +21,16 @@ if TYPE_CHECKING:
     from pool.adapters.upstream import Upstream
     from pool.adapters.upstream.connection import Connection
 
+_SIZE_BYTES = 8
+"""A chunk's size, in hexadecimal, with its line end: above what one read takes."""
+
 _ONE_SEND_BYTES = 128 * 1024
 _TURN_BYTES = 1024 * 1024
 _TURN_S = 1e-9
 """Not 0: that may come back before the loop looked at any socket."""
+
+
+Passing = Callable[[bytes], bool]
 
 
 class Exchange:
@@ -88,10 +95,13 @@ class Exchange:
             raise
         return True
 
-    def read1(self, patience_s: float | None = None) -> bytes | None:
+    def read1(self, patience_s: float | None = None, passing: Passing | None = None) -> bytes | None:
         """The next piece of the decoded body as soon as it is here; b"" at the clean end.
 
         None when `patience_s` passed in silence. Raises `TimedOut("idle")` and `Broken`.
+
+        `passing` is shown, in the hub, each chunk that comes alone and whole: what it says True to is dealt with, and
+        is not returned. It may not wait.
         """
         patience_ends = inf if patience_s is None else monotonic() + patience_s
         try:
@@ -105,9 +115,14 @@ class Exchange:
                         return piece
                 if message.complete:
                     return self._clean_end()
-                silence_ends = self._heard_at + self._target.timeouts.idle_s
-                if not self._hear(min(silence_ends, patience_ends)):
-                    if monotonic() < silence_ends:
+                idle_s = self._target.timeouts.idle_s
+                if passing is None or not message.between or self._gunzip is not None:
+                    heard = self._hear(min(self._heard_at + idle_s, patience_ends))
+                else:
+                    span_s = idle_s if patience_s is None else min(idle_s, patience_s)
+                    heard = self._hear(min(self._heard_at + idle_s, patience_ends), passing, span_s)
+                if not heard:
+                    if monotonic() < self._heard_at + idle_s:
                         return None
                     raise TimedOut("idle")
                 self._heard_at = monotonic()
@@ -189,13 +204,16 @@ class Exchange:
         connection.close()
         return self._upstream.resend
 
-    def _hear(self, deadline: float) -> bool:
-        """Take in what comes next; False when the deadline came first."""
+    def _hear(self, deadline: float, passing: Passing | None = None, span_s: float = inf) -> bool:
+        """Take in what comes next; False when the deadline came first, with `passing` so long after what it took."""
         connection = self._connection
         if connection is None:
             raise Broken("the exchange is closed")
         try:
-            data = connection.receive(deadline)
+            if passing is None:
+                data = connection.receive(deadline)
+            else:
+                data = connection.tapped(deadline, partial(self._passed, passing), span_s)
         except OSError as e:
             raise Broken("closed while it was read" if self._closed else "the connection broke") from e
         if data is None:
@@ -207,6 +225,17 @@ class Exchange:
             message.end()
         if message.complete:
             self._let_go(connection)
+        return True
+
+    def _passed(self, passing: Passing, data: bytes) -> bool:
+        """In the hub: whether that is one whole chunk, and was dealt with. The parser need not see it then."""
+        at = data.find(b"\r\n", 1, _SIZE_BYTES)
+        size = len(data) - at - 4
+        if at < 1 or size < 1 or data[:at].lower() != b"%x" % size or data[-2:] != b"\r\n":
+            return False
+        if not passing(data[at + 2 : -2]):
+            return False
+        self._heard_at = monotonic()
         return True
 
     def _let_go(self, connection: Connection) -> None:

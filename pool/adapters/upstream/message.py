@@ -26,6 +26,7 @@ class Message:
         "_parser",
         "_quiet_bytes",
         "_to_head",
+        "between",
         "complete",
         "headers",
         "keep_alive",
@@ -48,6 +49,8 @@ class Message:
         """Whether the connection may serve another request; false until the message is complete."""
         self.until_close = False
         """Whether only the end of the connection ends this body."""
+        self.between = False
+        """Whether the next byte begins a chunk."""
         self._to_head = method == "HEAD"
         self._header_count = 0
         self._header_bytes = 0
@@ -128,7 +131,14 @@ class Message:
             self._quiet_bytes = 0
             self.pieces.append(piece)
 
+    def on_chunk_header(self) -> None:
+        self.between = False
+
+    def on_chunk_complete(self) -> None:
+        self.between = True
+
     def on_message_complete(self) -> None:
+        self.between = False
         if not self.status:
             self.headers.clear()  # that was a 1xx answer
             return

@@ -70,7 +70,7 @@ class ProxiedExchange:
         self.status, self.headers = status, headers
         return True
 
-    def read1(self, patience_s: float | None = None) -> bytes | None:
+    def read1(self, patience_s: float | None = None, passing: object = None) -> bytes | None:
         try:
             if not self.wait(patience_s):
                 return None

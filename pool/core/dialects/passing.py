@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +16,9 @@ from pool.core.dialects.spoken import Spoken
 TOO_LARGE = b'{"error":{"message":"The upstream sent an event that is too large.","code":502}}'
 MISSHAPEN = (AttributeError, TypeError, LookupError, ValueError, ArithmeticError, RecursionError)
 """What reading valid JSON of a shape no upstream documents ends in."""
+
+MOST_PASSED_BYTES = 8 * 1024
+"""Larger pieces are always fed: they may have to be taken in parts."""
 
 NOT_JSON = b'{"error":{"message":"The upstream sent an event that cannot be read.","code":502}}'
 
@@ -67,6 +70,16 @@ class PassingReader:
         if self._cutter.tail and (tail := self._cutter.whole_tail()):
             self._peek(tail)
         return out
+
+    def pass_on(self, write: Callable[[bytes], bool], piece: bytes) -> bool:
+        """Write a piece that `feed` would return as it is; False leaves it to be fed, as where it cannot be written."""
+        frame = self._frame
+        if not frame.known or self._cutter.tail or self.failure is not None or len(piece) > MOST_PASSED_BYTES:
+            return False
+        if not (frame.fits(piece) and write(piece)):
+            return False
+        self._spoken.heard(len(piece) - frame.size)
+        return True
 
     def end(self) -> bytes:
         left = self._cutter.end()

@@ -37,6 +37,7 @@ def send(
         headers.append(("Content-Disposition", "attachment"))
     if not isinstance(answer.body, bytes):
         start_response(_status_line(answer.status), headers)
+        answer.body.write = environ.get("keypool.write_now")
         return _Body(answer, dialect)
     if answer.status not in (204, 304):
         headers.append(("Content-Length", str(len(answer.body))))
