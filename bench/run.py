@@ -1,12 +1,14 @@
-"""`make bench`: Keypool beside the yardstick, in one run, as one table.
+"""`make bench`: Keypool beside the yardstick, an import, and pages where very much is shown, in one run, as one table.
 
 Each round measures everything once, one thing after another, so that a slow minute of the machine falls on all
 of them; a figure is the median of the rounds. CPU is user and system time of all processes of a server, "all in":
 until SETTLE_S after the last answer, so that work put off until later is on the bill.
 """
 
+import http.client
 import json
 import os
+import secrets
 import shutil
 import statistics
 import subprocess
@@ -18,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from choosing import slowest_p99_us
+from pages import KEYS, PASSWORD, REQUESTS, Browser, filled, served
 from servers import CLIENT_KEY, DRIVER_CORES, NotRunning, Upstream, build, compiler, keypool, yardstick
 
 ROUNDS = 3
@@ -26,6 +29,12 @@ LOAD_S = 120
 # What the yardstick took on the machine the aims in µs were set on.
 REFERENCE_US = 670
 CHOSEN_OF = (10, 1_000, 100_000)
+TAKEN_IN = 10_000
+PAGES = (
+    "/dashboard", "/keys", "/keys?sort=-errors", "/keys?q=account+777", "/pools", "/pools/1", "/clients", "/stat",
+    "/stat?window=90d", "/requests", "/requests?ended=failed", "/requests?model=gemini-2.5-flash", "/audit", "/imports",
+    "/jobs", "/bin", "/providers", "/settings",
+)  # fmt: skip
 PROMPT = "Say in one sentence why measuring twice is cheaper than believing once. " * 12
 
 
@@ -197,6 +206,41 @@ class Run:
             watcher.join()
         self.note(case.name, max(peak_mb) - before_mb)
 
+    def taking_in(self):
+        """Seconds an import takes, by the API, on an instance that has no keys."""
+        lines = "\n".join(f"AIzaSy{secrets.token_hex(17)[:33]}" for _ in range(TAKEN_IN))
+        folder = tempfile.mkdtemp(dir=self.folder)
+        server = served(folder)
+        try:
+            headers = {"X-Admin-Key": PASSWORD, "Content-Type": "application/json"}
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=LOAD_S)
+            connection.request("POST", "/login", headers=headers)  # the password is hashed once
+            connection.getresponse().read()
+            began_s = time.monotonic()
+            connection.request("POST", "/admin/keys/import?wait=1", json.dumps({"text": lines}), headers)
+            told = json.loads(connection.getresponse().read())
+            self.note("import", time.monotonic() - began_s)
+            if told.get("fates", {}).get("added") != TAKEN_IN:
+                self.reasons.append(f"import: {str(told)[:200]}")
+        finally:
+            server.stop()
+
+    def pages(self):
+        """How long pages take, the least of several times, where very much is shown."""
+        server = served(filled())
+        try:
+            browser = Browser(server)
+            for path in PAGES:
+                took_s = []
+                for _ in range(ROUNDS + 1):
+                    status, _, _, _, whole_s = browser.ask(path, {})
+                    took_s.append(whole_s)
+                if status != 200:
+                    self.reasons.append(f"{path}: answered {status}")
+                self.note("pages", min(took_s) * 1000)
+        finally:
+            server.stop()
+
     def note(self, name, value):
         self.figures.setdefault(name, []).append(value)
 
@@ -235,6 +279,9 @@ def rows(run):
                 run.median(f"choosing of {count}"), "µs", 50, 10)
             for count in CHOSEN_OF
         ),
+        Row(f"an import of {TAKEN_IN:,} keys", run.median("import"), "s", 2),
+        Row(f"pages at {KEYS:,} keys and {REQUESTS:,} requests: the usual one", run.median("pages"), "ms", 300, 100),
+        Row("pages: the slowest", max(run.figures.get("pages", ()), default=None), "ms", 300, 100),
         Row("1,000 open streams, every event once and in order: memory grows by", run.median(MANY.name), "MB", 45, 30),
     )
 
@@ -263,6 +310,8 @@ def measure(run):
     for _ in range(ROUNDS):
         for count in CHOSEN_OF:
             run.note(f"choosing of {count}", slowest_p99_us(count))
+        run.taking_in()
+    run.pages()
 
 
 def main():
