@@ -29,11 +29,14 @@ AWAY_S = 0.7
 
 CALM_S = 0.5
 CAP = 400
-SHARED_AGAIN_S = 8.0
-"""So soon two instances that met no Redis for a while have found it, and each other."""
+SHARED_AGAIN_S = 15.0
+"""So soon two instances that met no Redis for a while have found it (5 s) and waited for the other (7.5 s)."""
 
-DOUBTED = CAP // 5
-"""So many may be counted though nobody was answered: what was under way when a process or Redis died."""
+DOUBTED = CAP // 10
+"""So many may be counted though nobody was answered. What was under way when a process or Redis died is one each. More
+is what an instance answered alone, and storage told an emptied Redis of, before that instance is back to tell it: that
+counts twice, for five seconds at most."""
+
 SECRET = "a secret of the fault suite, the same for both"
 GENTLY_A, GENTLY_B, FORCE_A, FORCE_B, POSTGRES, POSTGRES_CRASH, REDIS, REDIS_KILL = range(8)
 """Places in `STEPS`."""

@@ -39,11 +39,13 @@ def test_neither_kills_nor_clocks_nor_a_full_disk_cost_a_request_or_its_row(
     hold(matrix.on_servers_of_their_own(instance_template, tmp_path))
 
 
+@pytest.mark.timeout(300)
 def test_everything_may_restart_under_load_one_after_another(tmp_path: Path) -> None:
     found(url_will_do=False)
     if services.missing():
         pytest.skip(f"not on PATH: {', '.join(services.missing())}")
-    steps = (restarts.REDIS_KILL, restarts.GENTLY_A, restarts.FORCE_B, restarts.POSTGRES_CRASH)
+    # Redis first: the most that can be counted twice is counted while the instances restart after it.
+    steps = (restarts.REDIS_KILL, *range(restarts.REDIS_KILL))
     rows = restarts.run(tmp_path / "restarts", RESTARTED, steps, pause_s=0.03)
     hold(rows)
     assert rows[-1].sent >= RESTARTED
