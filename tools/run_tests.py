@@ -27,7 +27,10 @@ SERVERS = tuple(
 )
 """Those that start whole programs, and mostly wait for them."""
 
-REST = ("tests/web", "tests/adapters", "tests/clients", "tests/browser", "tests/core", *SERVERS)
+SHIPPED = tuple(f"tests/test_{name}.py" for name in ("first_call", "image", "door", "service", "packaging"))
+"""Those of what ships beside the code; two install or copy all of it."""
+
+REST = ("tests/web", "tests/adapters", "tests/clients", "tests/browser", "tests/core", *SERVERS, *SHIPPED)
 PARTS = (
     ("tests/web", "--ignore=tests/web/api", "--ignore=tests/web/scriptless"),
     SERVERS,
@@ -36,6 +39,7 @@ PARTS = (
     ("tests/web/api",),
     ("tests", *(f"--ignore={path}" for path in REST)),
     ("tests/clients",),
+    SHIPPED,
     ("tests/core",),
     ("tests/web/scriptless",),
 )
