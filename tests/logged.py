@@ -11,10 +11,27 @@ import pytest
 from pool.web.logs import QUIET
 from pool.web.redacting import Redacting
 
+_TOKEN = r"(?<![\w-])(?=[\w-]*[A-Z])(?=[\w-]*[a-z])[\w-]{43}(?![\w-])"
+"""32 random bytes, as sessions have them and, with a `=` behind, encryption keys; no name of a test, which has no
+capitals."""
+
 SECRETS = re.compile(
-    r"AIzaSy[0-9A-Za-z_-]{20,}|(?<![0-9A-Za-z])sk-[0-9A-Za-z_-]{20,}|sk-proxy-for-the-tests|correct horse battery"
+    "|".join(
+        (
+            *(r"AIzaSy[0-9A-Za-z_-]{20,}", r"(?<![0-9A-Za-z])sk-[0-9A-Za-z_-]{20,}", "sk-proxy-for-the-tests"),
+            *(r"(?<![0-9A-Za-z])(?:AQ|ya29)\.[0-9A-Za-z_.-]{20,}", r"(?:Zq8){12}", r"keypool-[0-9a-f]{32}"),
+            *(
+                "correct horse battery",
+                "another horse entirely",
+                "a (?:quite|very) long passphrase",
+                "a new passphrase",
+            ),
+            *(r"(?<!\w)[sek]{32,40}(?!\w)", "T000-secret-of-a-chat", _TOKEN),
+        )
+    )
 )
-"""How the keys begin that tests use, what auth keys and user keys look like, and the password."""
+"""How the keys begin that tests use, and what auth keys, user keys, sessions' tokens and made-up passphrases look like;
+passwords, passphrases, boot secrets and a webhook's address, as tests have them."""
 
 OURS = ("pool", "keypool")
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
 from pathlib import Path
 
+import flask
 import pytest
 
 from pool.web.redacting import Redacting
@@ -12,8 +15,18 @@ from tests.house import GEMINI_KEYS, OPENAI_KEYS, PASSWORD, House, open_house
 from tests.logged import listener, told
 from tests.server import CLIENT_KEY
 
+RANDOM = hashlib.sha256(b"as good as random").digest()
 
-@pytest.mark.parametrize("secret", [GEMINI_KEYS[0], OPENAI_KEYS[0], CLIENT_KEY, PASSWORD])
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        *(GEMINI_KEYS[0], OPENAI_KEYS[0], "ya29." + "a" * 40, "Zq8" * 12, CLIENT_KEY),
+        *(PASSWORD, "a quite long passphrase", "keypool-" + RANDOM[:16].hex(), "s" * 32),
+        *(base64.urlsafe_b64encode(RANDOM).decode().rstrip("="), base64.urlsafe_b64encode(RANDOM).decode()),
+    ],
+    ids=range(11),
+)
 def test_a_secret_in_a_line_of_debugging_is_noticed(secret: str) -> None:
     logging.getLogger("pool.web.anything").debug("tried with %s", secret)
     assert listener.found
@@ -21,8 +34,12 @@ def test_a_secret_in_a_line_of_debugging_is_noticed(secret: str) -> None:
     assert told(f"a line\nand {secret} in another one") == [f"and {secret} in another one"]
 
 
-def test_an_auth_key_is_noticed_and_a_mask_is_none(house: House) -> None:
-    assert told(house.auth_key)
+def test_what_the_app_makes_up_is_noticed_and_a_mask_is_none(house: House) -> None:
+    _, user_key = house.keypool.inventory.create_client("ann", house.default_pool_id)
+    with house.app.test_client() as client:
+        assert client.post("/login", data={"password": PASSWORD}).status_code == 303
+        session = flask.session["_user_id"]
+    assert all(map(told, (house.auth_key, user_key, session)))
     assert not told("sk-proj-...0001 AIzaSyGe...xxxx")
 
 
