@@ -66,7 +66,7 @@ audit: $(AUDIT)
 bench: $(RUNTIME)
 	@.venv/bin/python bench/run.py
 
-bench-pages bench-company bench-growth: bench-%: $(RUNTIME)
+bench-pages bench-company bench-growth bench-scaling: bench-%: $(RUNTIME)
 	@.venv/bin/python bench/$*.py
 
 conformance: $(RUNTIME)

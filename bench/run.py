@@ -110,21 +110,21 @@ def figure(value):
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def wire(case, port):
+def wire(case, port, token=CLIENT_KEY):
     """The request as it goes on the wire: about 1 KB."""
     asked = {"model": case.model, "messages": [{"role": "user", "content": PROMPT}], "stream": case.stream}
     body = json.dumps(asked, separators=(",", ":")).encode()
     head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {CLIENT_KEY}\r\n"
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: application/json\r\nAccept: */*\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
 
-def drive(case, port, folder, requests=None):
+def drive(case, port, folder, requests=None, token=CLIENT_KEY):
     """What the load generator saw; stops the run when an answer was wrong."""
-    path = Path(folder, "request")
-    path.write_bytes(wire(case, port))
+    path = Path(folder, f"request-{port}")
+    path.write_bytes(wire(case, port, token))
     count = requests or case.requests
     done = subprocess.run(
         [build("load"), str(port), str(min(case.at_once, count)), str(count), str(path), str(case.events)],

@@ -107,6 +107,11 @@ class Postgres:
                 self._process = subprocess.Popen(command, user=self._user, cwd=self._home, stderr=subprocess.DEVNULL)
             gevent.sleep(0.1)
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT ends what runs; SIGQUIT is a crash, and it recovers at its next start."""
         assert self._process is not None
