@@ -20,7 +20,9 @@ from tests.upstream import ScriptedUpstream
 
 pytestmark = pytest.mark.slow
 
-QUIET_S = 0.7
+ANSWERED_S, QUIET_S = 10.0, 1.0
+"""How long the first byte may take, and after how much silence nothing more is to come."""
+
 HIDDEN = b"GET /healthz?hidden HTTP/1.1\r\nHost: x\r\n\r\n"
 CHAT = orjson.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]})
 ROUTES = {
@@ -137,13 +139,14 @@ class Told:
     closed: bool
 
 
-def told(port: int, sent: bytes) -> Told:
-    with socket.create_connection(("127.0.0.1", port), timeout=QUIET_S) as sock:
+def told(port: int, sent: bytes, within_s: float = ANSWERED_S) -> Told:
+    with socket.create_connection(("127.0.0.1", port), timeout=within_s) as sock:
         content, closed = b"", False
         try:
             sock.sendall(sent)
             while piece := sock.recv(65_536):
                 content += piece
+                sock.settimeout(QUIET_S)
             closed = True
         except TimeoutError:
             pass
@@ -152,10 +155,10 @@ def told(port: int, sent: bytes) -> Told:
     return Told(tuple(int(part[:3]) for part in content.split(b"HTTP/1.1 ")[1:]), closed)
 
 
-def all_told(port: int, shapes: dict[str, bytes], routes: dict[str, str] = ROUTES) -> dict[tuple[str, str], Told]:
+def all_told(port: int, shapes: dict[str, bytes], within_s: float = ANSWERED_S) -> dict[tuple[str, str], Told]:
     """Every shape over every route, each over a connection of its own."""
-    asked = {(route, name): routes[route].encode() + shape for route in routes for name, shape in shapes.items()}
-    answers = Pool(30).map(lambda sent: told(port, sent), asked.values())
+    asked = {(route, name): ROUTES[route].encode() + shape for route in ROUTES for name, shape in shapes.items()}
+    answers = Pool(30).map(lambda sent: told(port, sent, within_s), asked.values())
     return dict(zip(asked, answers, strict=True))
 
 
@@ -171,7 +174,7 @@ def test_what_is_framed_in_two_ways_or_none_is_refused_and_nothing_behind_it_is_
 
 
 def test_what_is_announced_and_does_not_come_is_waited_for_and_never_a_request(server: Server) -> None:
-    found = all_told(server.port, {name: shape + HIDDEN for name, shape in SWALLOWED_SHAPES.items()})
+    found = all_told(server.port, {name: shape + HIDDEN for name, shape in SWALLOWED_SHAPES.items()}, QUIET_S)
     assert {each: seen for each, seen in found.items() if len(seen.statuses) > 1 or 500 in seen.statuses} == {}
     assert "Traceback" not in server.log
 
@@ -222,6 +225,22 @@ def test_a_strange_beginning_is_refused(server: Server, sent: bytes) -> None:
     assert len(seen.statuses) == 1
     assert seen.statuses[0] in REFUSED
     assert seen.closed
+
+
+LARGE_HEADS = {
+    "a field too many": b"".join(b"X-%d: y\r\n" % n for n in range(100)) + b"\r\n",
+    "a field of nine kilobytes": b"X-Long: " + b"a" * 9_000 + b"\r\n\r\n",
+    "a megabyte of fields": b"".join(b"X-%d: %b\r\n" % (n, b"a" * 8_000) for n in range(130)) + b"\r\n",
+    "a field without end": b"X-Endless: " + b"a" * 2_000_000,
+}
+
+
+def test_a_head_past_its_limits_is_told_so_and_quoted_nowhere(server: Server) -> None:
+    found = all_told(server.port, LARGE_HEADS)
+    assert {each: seen for each, seen in found.items() if (seen.statuses, seen.closed) != ((431,), True)} == {}
+    line = b"GET /v1/models?x=" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert told(server.port, line).statuses == (414,)
+    assert "a" * 100 not in server.log
 
 
 def test_nothing_gets_through_the_door_that_the_instance_would_read_otherwise(server: Server, tmp_path: Path) -> None:
