@@ -48,7 +48,7 @@ PARTS = (
 CHOSEN = {
     "tests": "admission affinity engine recovery usage",
     "tests/web/api": "bulk clients imports keys pools providers reset settings status tokens",
-    "tests/web": "cost_figures login stat_page",
+    "tests/web": "cost_figures every_page login stat_page",
 }
 SHARED = tuple(f"{folder}/test_{name}.py" for folder, names in CHOSEN.items() for name in names.split())
 """What writes, counts and limits: the same rules on other stores."""
