@@ -33,6 +33,7 @@ def test_neither_the_disk_nor_files_nor_clients_cost_a_request_or_its_row(
     hold(matrix.on_one_server(instance_template, tmp_path))
 
 
+@pytest.mark.timeout(300)
 def test_neither_kills_nor_clocks_nor_a_full_disk_cost_a_request_or_its_row(
     instance_template: Path, tmp_path: Path
 ) -> None:
