@@ -115,6 +115,7 @@ class Catalogue:
     def put_key(self, key: Key, now: float) -> None:
         """Take a key in, or its changed fields; its rotations learn whether a person or the upstream stopped it."""
         known = self.keys.get(key.id)
+        self._leave_project(known)
         if known is not None and known.sealed == key.sealed:
             key.secret = known.secret
             # A death may be in the journal still, so the row does not know it: only `revive` ends one.
@@ -125,7 +126,9 @@ class Catalogue:
                 known.max_requests, known.max_requests_window, known.limits,
             ):  # fmt: skip
                 self.unlimit(key.id)
-        self._leave_project(known)
+            # Not another one in its place: a hundred thousand new ones would all be news to Python's collector.
+            known.become(key)
+            key = known
         self.keys[key.id] = key
         if key.project:
             self.projects.setdefault((key.provider, key.project), set()).add(key.id)

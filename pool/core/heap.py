@@ -13,21 +13,29 @@ from typing import Any
 
 PIECE = 1_000
 
+NEVER = 2**31 - 1
+
 _under_way = 0
+_usual = gc.get_threshold()
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """No collection until this, and all of its kind under way, are over. Also a decorator."""
-    global _under_way
+    """No full collection until this, and all of its kind under way, are over. Also a decorator.
+
+    The short collections of what is new go on: put off, all that is new by then would be looked at in one go.
+    """
+    global _under_way, _usual
+    if not _under_way:
+        _usual = gc.get_threshold()
     _under_way += 1
-    gc.disable()
+    gc.set_threshold(*_usual[:2], NEVER)
     try:
         yield
     finally:
         _under_way -= 1
         if not _under_way:
-            gc.enable()
+            gc.set_threshold(*_usual)
 
 
 def let_go(pile: list[Any]) -> None:

@@ -29,6 +29,11 @@ class Key:
     used_at: float = 0.0
     fallback_to_direct: bool = False
 
+    def become(self, other: Key) -> None:
+        """Be as another one is."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
+
     def available(self, now: float) -> bool:
         """May it be used at all, as far as a person and the upstream's final word go?"""
         return self.dead is None and (self.disabled_until is None or self.disabled_until <= now)

@@ -50,7 +50,9 @@ def few(session: Session, vault: Vault) -> Few:
             credentials[pool.previous_auth_digest] = Credential(pool.id, None, pool.previous_auth_until)
         for digest, until in (pool.older_auth or {}).items():
             credentials[bytes.fromhex(digest)] = Credential(pool.id, None, until)
-    for holder in session.scalars(select(tables.ClientKey)):
+    client_key = tables.ClientKey
+    # Columns, not objects: there may be thousands of client keys, and each change of any key reads them.
+    for holder in session.execute(select(*(getattr(client_key, name) for name in _CLIENT))):
         client = _client(holder)
         credentials[holder.digest] = Credential(holder.pool_id, client)
         if holder.previous_digest and holder.overlap_until:
@@ -83,7 +85,14 @@ def _with_openai_layer(providers: dict[str, Provider]) -> dict[str, Provider]:
     return providers
 
 
-def _client(row: tables.ClientKey) -> Client:
+_CLIENT = (
+    "id", "name", "pool_id", "digest", "previous_digest", "overlap_until", "expires_at", "revoked_at", "allowed_models",
+    "allowed_ips", "permissions", *LIMIT_NAMES,
+)  # fmt: skip
+"""Columns of a client key."""
+
+
+def _client(row: Any) -> Client:
     limits = {name: value for name in LIMIT_NAMES if (value := getattr(row, name)) is not None}
     return Client(
         row.id, row.name, row.pool_id, row.expires_at, row.revoked_at, tuple(row.allowed_models or ()),
