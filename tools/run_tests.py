@@ -3,8 +3,8 @@
 Tests that hold a figure in seconds come after, with nothing beside them; so do the few that failed, once more, for
 beside others a processor may be away for seconds. What fails then too has failed, and what did not is named.
 
-Arguments go to pytest. Where they name tests, those are run and nothing is split. One part runs once more on PostgreSQL
-and Redis; with `--shared` all of them do that stand on a database, and nothing else does.
+Arguments go to pytest. Where they name tests, those are run and nothing is split. A chosen part runs once more on
+PostgreSQL and Redis, in CI all that stands on a database; with `--shared` nothing else runs.
 """
 
 import argparse
@@ -84,17 +84,22 @@ def main(arguments):
         if asked.shared:
             runs.at_once((part, *on_shared) for part in ON_A_DATABASE)
             return runs.verdict()
+        shared = ON_A_DATABASE if in_ci() else (SHARED,) if can_share() else ()
         parts = [(part, ["-m", f"{wanted}not alone", *arguments]) for part in PARTS]
-        if can_share():
-            parts.insert(1, (SHARED, *on_shared))
+        # Behind the longest part: what begins late and takes long is what everybody waits for.
+        parts[1:1] = [(part, *on_shared) for part in shared]
         runs.at_once(parts)
         runs.one(ALONE, ["-m", f"{wanted}alone", *arguments], "those that run alone")
         return runs.verdict()
 
 
+def in_ci():
+    return os.environ.get("CI") == "true"
+
+
 def can_share():
-    """Are PostgreSQL and Redis here to be started? In CI they must be."""
-    return os.environ.get("CI") == "true" or all(map(shutil.which, ("postgres", "initdb", "redis-server")))
+    """Are PostgreSQL and Redis here to be started?"""
+    return all(map(shutil.which, ("postgres", "initdb", "redis-server")))
 
 
 class Runs:
