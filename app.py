@@ -240,6 +240,7 @@ def _assemble(boot: Environment) -> Keypool:
     preferences.on_change(_tell(boot))
     admission = Admission(state, settings, prices.of, time.time)
     access = Access(catalogue, settings, vault.digest, time.time)
+    inventory.on_change(access.forget)
     jobs = Jobs(JobRows(database), time.time)
     moving = Moving(database, vault, inventory, preferences, settings_module.check)
 
@@ -300,8 +301,8 @@ def _load(keypool: Keypool) -> None:
     keypool.preferences.load()
     keypool.inventory.found({"gemini": boot.gemini_url or "", "openai": boot.openai_url or ""})
     secrets_ = [("gemini", secret) for secret in boot.gemini_keys] + [("openai", secret) for secret in boot.openai_keys]
-    keypool.inventory.merge_environment(secrets_, boot.proxy_key)
     keypool.inventory.load()
+    keypool.inventory.merge_environment(secrets_, boot.proxy_key)
     keypool.affinity.load(
         Made(provider, name, key_id, holder, FOREVER if until is None else until)
         for provider, name, key_id, holder, until in keypool.database.read(objects, time.time(), MOST_OBJECTS)

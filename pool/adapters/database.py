@@ -74,7 +74,10 @@ class Database:
             engine = self._postgresql()
             under_way = Pool(POSTGRESQL_CONNECTIONS)
             self._writer = _Greenlets(engine, under_way)
-            self._reader = _Greenlets(engine.execution_options(postgresql_readonly=True), under_way)
+            # One picture for all that a reader asks, as SQLite gives it: a change between two of its questions would
+            # be missed where the later one tells how new the answers are.
+            reading = {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
+            self._reader = _Greenlets(engine.execution_options(**reading), under_way)
 
     def read(self, fn: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return self._reader.run(_read, fn, args, kwargs)

@@ -71,6 +71,10 @@ class Access:
         self._digest = lru_cache(maxsize=MOST_REMEMBERED)(digest)
         self._clock = clock
 
+    def forget(self) -> None:
+        """A restore brings a digest key of its own along: who was a stranger may be known now."""
+        self._digest.cache_clear()
+
     def caller(self, environ: Mapping[str, Any], dialect: str) -> tuple[Caller, tuple[str, Provider] | None]:
         """Who calls, and the caller's own upstream key and its provider where it brings one.
 

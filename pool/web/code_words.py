@@ -120,6 +120,7 @@ SENTENCES = (
     (r"the connection (?:broke|ended before the answer)|closed while it was (?:sent|read)"
      r"|a kept connection had ended, and a new one failed|the (?:exchange|engine) is closed",
      N_("the connection broke")),
+    (r"the upstream's name stands for an address no API has", N_("its name stands for an address no API has")),
     (r"the upstream's name (?:was not resolved in time|cannot be resolved)", N_("its name cannot be resolved")),
     (r"TLS was refused(?: \((.*)\))?", N_("TLS was refused (%s)")),
     (r"no connection \((.*)\)", N_("no connection (%s)")),

@@ -83,6 +83,27 @@ def test_an_empty_machine_becomes_the_one_that_was_backed_up(house, elsewhere, t
         assert len(rows_of(elsewhere, table)) >= len(rows_of(house, table)) > -1
 
 
+def test_what_the_environment_names_is_there_once_and_known_after_a_restore(house, other_template, tmp_path):
+    """Digests and fingerprints come of another key then; who was a stranger before may be known now."""
+    house.add_keys(*GEMINI_KEYS[:2])
+    _, token = house.keypool.inventory.create_client("ana", house.default_pool_id)
+    file, folder, own = saved(house, tmp_path), tmp_path / "elsewhere", "sk-pool-" + "ab" * 16
+    environment = {"API_KEYS": f"{GEMINI_KEYS[0]},{GEMINI_KEYS[5]}", "PROXY_API_KEY": own}
+
+    def status(other, shown):
+        return other.client.get("/v1/models", headers={"Authorization": f"Bearer {shown}"}).status_code
+
+    for restored in (False, True):
+        with open_house(other_template, folder, **environment) as other:
+            if not restored:
+                other.keypool.backups.cost = Cost(2**10)
+                assert (status(other, own), status(other, token)) == (200, 401)
+                brought_back(other, file, REPLACE)
+            assert (status(other, own), status(other, token)) == (200, 200)
+            known = other.keypool.inventory.secrets(list(other.keypool.catalogue.keys))
+            assert sorted(known.values()) == sorted([*GEMINI_KEYS[:2], GEMINI_KEYS[5]])
+
+
 def test_a_restored_machine_starts_again_and_finds_everything(house, other_template, tmp_path):
     auth_key, token = furnish(house)
     file, folder = saved(house, tmp_path), tmp_path / "elsewhere"

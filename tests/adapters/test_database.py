@@ -10,8 +10,9 @@ import gevent
 import pytest
 from gevent.event import Event
 from gevent.monkey import get_original
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from pool.adapters.database import AlreadyRunning, Database, acquire_instance_lock, next_revision
 from pool.adapters.tables import db
@@ -351,3 +352,20 @@ def test_postgresql_deadlocks_are_tried_again(postgres_url):
     gevent.joinall(pair, raise_error=True)
     assert database.read(lambda s: list(s.scalars(text("SELECT number FROM meta")))) == [2, 2]
     database.close()
+
+
+def test_a_reader_sees_one_picture(either):
+    """A change between two of its questions shows in neither answer, or a later one would tell more than the first."""
+    either.write(put, "one")
+
+    def twice(session):
+        before = names(session)
+        engine = create_engine(either.url)
+        with Session(engine) as other:
+            put(other, "two")
+            other.commit()
+        engine.dispose()
+        return before, names(session)
+
+    assert either.read(twice) == (["one"], ["one"])
+    assert sorted(either.read(names)) == ["one", "two"]

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, text
 
 from pool.adapters import tables
-from pool.adapters.inventory import Inventory, NewKey
+from pool.adapters.inventory import Inventory, NewKey, reading
 from pool.adapters.recorder import Recorder
 from pool.adapters.vault import open_vault
 from pool.core.catalogue import Catalogue
@@ -564,3 +564,38 @@ def test_a_pool_of_a_hundred_thousand_keys_is_deleted_in_twenty_seconds(inventor
     inventory.delete_pool(pool_id)
     assert time.perf_counter() - started_at < 20
     assert inventory._catalogue.ready_seats(NOW) == 100_000
+
+
+def test_a_key_that_changes_while_others_load_is_seated_with_them(database, inventory, vault, clock):
+    """As where another instance starts, or takes a large import over, while an admin edits a key."""
+    ids = [each.key_id for each in inventory.add_keys([NewKey("gemini", s) for s in SECRETS[:3]], 1, "paste", "admin")]
+    catalogue = Catalogue()
+
+    class Meanwhile:
+        """The database, in which a key changes between the first look and the keys, and one between keys and places."""
+
+        def __init__(self):
+            self.left = {reading.few: ids[0], reading.keys_since: ids[1]}
+
+        def read(self, fn, *args):
+            told = database.read(fn, *args)
+            if key_id := self.left.pop(fn, None):
+                inventory.set_limits([key_id], max_requests=1000)
+            return told
+
+    other = Inventory(Meanwhile(), vault, catalogue, lambda line: None, clock)
+    other.load()
+    assert [len(catalogue.rotations_of(key_id)) for key_id in ids] == [1, 1, 1]
+    assert other.catch_up()
+    assert [len(catalogue.rotations_of(key_id)) for key_id in ids] == [1, 1, 1]
+    assert [catalogue.keys[key_id].max_requests for key_id in ids] == [1000, 1000, None]
+    assert not other.catch_up()
+
+
+def test_a_key_is_changed_in_place(inventory):
+    (key_id,) = (each.key_id for each in inventory.add_keys([NewKey("gemini", SECRETS[0])], 1, "paste", "admin"))
+    key = inventory._catalogue.keys[key_id]
+    inventory.unseal(key)
+    inventory.set_limits([key_id], max_requests=7, max_requests_window="day")
+    assert inventory._catalogue.keys[key_id] is key
+    assert (key.max_requests, key.max_requests_window, key.secret) == (7, "day", SECRETS[0])

@@ -128,8 +128,8 @@ def test_a_page_of_keys_does_not_begin_with_all_keys_of_a_provider(database, tmp
     for query, *arguments in (
         (export_keys, MANY // 2, 400, None),
         (queries.fleet_page, NOW, HOUR),
-        (keys_since, 2, 3, BEGINNING, 400),
-        (members_since, 2, 3, BEGINNING, 400),
+        (keys_since, 2, BEGINNING, 400),
+        (members_since, 2, BEGINNING, 400),
     ):
         steps = [step for step, _ in plans(database, query, *arguments)]
         assert steps

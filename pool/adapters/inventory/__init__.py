@@ -98,21 +98,20 @@ class Inventory(KeyEditing, Resets):
         catalogue.keep_pools(few.pools)
         catalogue.credentials = few.credentials
         known = catalogue.revision
-        newest = few.revision
-        for rows in self._pages(reading.keys_since, known, newest):
+        for rows in self._pages(reading.keys_since, known):
             for row in rows:
                 if row[-1]:
                     catalogue.drop_key(row[0])
                 else:
                     catalogue.put_key(reading.key(row, self._vault), now)
-        for rows in self._pages(reading.members_since, known, newest):
+        for rows in self._pages(reading.members_since, known):
             for pool_id, key_id, weight, tier, seated in rows:
                 if seated and pool_id in catalogue.pools and key_id in catalogue.keys:
                     catalogue.put_member(pool_id, Member(key_id, weight, tier), now)
                 else:
                     catalogue.drop_member(pool_id, key_id)
         catalogue.drop_rotations()
-        catalogue.revision = newest
+        catalogue.revision = few.revision
         if anew:
             self._bench()
 
@@ -127,11 +126,11 @@ class Inventory(KeyEditing, Resets):
             for key_id in [key.id for key in self._catalogue.keys.values() if key.provider in slugs]:
                 self._catalogue.drop_key(key_id)
 
-    def _pages(self, query: Callable[..., Any], known: int, newest: int) -> Iterator[Sequence[Any]]:
+    def _pages(self, query: Callable[..., Any], known: int) -> Iterator[Sequence[Any]]:
         after = reading.BEGINNING
         size = MORSEL if known else PIECE
         while True:
-            rows, after = self._database.read(query, known, newest, after, PAGE)
+            rows, after = self._database.read(query, known, after, PAGE)
             if not rows:
                 return
             for at in range(0, len(rows), size):
@@ -153,12 +152,16 @@ class Inventory(KeyEditing, Resets):
         self._database.write(pools.found, self._vault, urls, self._clock())
 
     def merge_environment(self, secrets: Iterable[tuple[str, str]], proxy_key: str | None) -> None:
-        """Keys of the environment join the pool `default`; one that was disabled or deleted here stays so."""
+        """Keys of the environment join the pool `default`; one that was disabled or deleted here stays so.
+
+        Behind `load`: a restored database has a fingerprint key of its own, and keys are found by that.
+        """
         pool_id = self._database.read(reading.default_pool)
         batch = self._batch(pool_id, "env", "environment")
         batch.take([NewKey(provider, secret) for provider, secret in secrets])
         batch.end()
         self._database.write(clients.set_proxy_key, self._vault, pool_id, proxy_key, self._clock())
+        self.refresh()
 
     def add_keys(self, given: Sequence[NewKey], pool_id: int, origin: str, who: str) -> list[Taken]:
         """Take keys into a pool, some hundreds in each transaction. Known ones are linked; a binned one is restored."""

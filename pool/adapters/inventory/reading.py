@@ -121,11 +121,12 @@ Place = tuple[int, ...]
 BEGINNING: Place = (0, 0, 0)
 
 
-def keys_since(session: Session, known: int, newest: int, after: Place, size: int) -> tuple[list[Any], Place]:
-    """Keys that changed since, and the place after them.
+def keys_since(session: Session, known: int, after: Place, size: int) -> tuple[list[Any], Place]:
+    """Keys that changed since, and the place after them; what changes meanwhile is among them, too.
 
-    Page by page along the index of revisions. An outer join, because SQLite's statistics take a provider's keys for
-    few: it would begin with the providers, and look through all of their keys for the changed ones.
+    A key that was left out because it is newer than the rest would miss when its memberships are read, and these are
+    not read again. Page by page along the index of revisions. An outer join, because SQLite's statistics take a
+    provider's keys for few: it would begin with the providers, and look through all of their keys for the changed ones.
     """
     key, (revision, key_id, _) = tables.Key, after
     query = (
@@ -135,7 +136,7 @@ def keys_since(session: Session, known: int, newest: int, after: Place, size: in
             key.max_requests_window, key.proxy_url, key.limits, key.fallback_to_direct, key.deleted_at, key.revision,
         )
         .outerjoin(tables.Provider)
-        .where(tuple_(key.revision, key.id) > (max(revision, known + 1), key_id), key.revision <= newest)
+        .where(tuple_(key.revision, key.id) > (max(revision, known + 1), key_id))
         .order_by(key.revision, key.id)
         .limit(size)
     )  # fmt: skip
@@ -156,16 +157,13 @@ def key(row: Sequence[Any], vault: Vault) -> Key:
     )  # fmt: skip
 
 
-def members_since(session: Session, known: int, newest: int, after: Place, size: int) -> tuple[list[Any], Place]:
+def members_since(session: Session, known: int, after: Place, size: int) -> tuple[list[Any], Place]:
     """Memberships that changed since, and the place after them."""
     member, (revision, *place) = tables.Membership, after
     seated = member.removed_at.is_(None) & member.enabled
     query = (
         select(member.pool_id, member.key_id, member.weight, member.tier, seated, member.revision)
-        .where(
-            tuple_(member.revision, member.pool_id, member.key_id) > (max(revision, known + 1), *place),
-            member.revision <= newest,
-        )
+        .where(tuple_(member.revision, member.pool_id, member.key_id) > (max(revision, known + 1), *place))
         .order_by(member.revision, member.pool_id, member.key_id)
         .limit(size)
     )
