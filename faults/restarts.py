@@ -32,10 +32,10 @@ CAP = 400
 SHARED_AGAIN_S = 15.0
 """So soon two instances that met no Redis for a while have found it (5 s) and waited for the other (7.5 s)."""
 
-DOUBTED = CAP // 10
-"""So many may be counted though nobody was answered. What was under way when a process or Redis died is one each. More
-is what an instance answered alone, and storage told an emptied Redis of, before that instance is back to tell it: that
-counts twice, for five seconds at most."""
+DOUBTED = CAP // 5
+"""So many may be counted though nobody was answered: what was under way when a process or Redis died is one each. More
+is what an instance answered alone while Redis was away: an emptied one hears of it from storage and from that instance,
+and counts both, for a limit may be kept too early, but not too late."""
 
 SECRET = "a secret of the fault suite, the same for both"
 GENTLY_A, GENTLY_B, FORCE_A, FORCE_B, POSTGRES, POSTGRES_CRASH, REDIS, REDIS_KILL = range(8)

@@ -66,12 +66,9 @@ class Workers:
         self.patience = patience
         self.states = []
 
-    def __call__(self, on_empty=None, url=None, begin=None, **options):
-        """`begin` is handed the worker before it starts."""
+    def __call__(self, on_empty=None, url=None, **options):
         state = RedisState(url or self.url, on_empty, **{"prefix": self.prefix, "patience": self.patience, **options})
         self.states.append(state)
-        if begin is not None:
-            begin(state)
         state.start()
         return state
 

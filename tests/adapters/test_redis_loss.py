@@ -10,7 +10,6 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from pool.adapters.redis import RedisState
 from pool.adapters.redis.words import saying
 from pool.core.state import Bound, Change, Count, Word
 from tests.adapters.redis_kit import DAY, QUICK, SUM_OF_LIVING, Workers, admit, back, cap, eventually, held, now_at_most
@@ -167,55 +166,6 @@ def test_a_count_after_a_loss_is_the_best_of_what_anybody_knows(suffering, redis
     redis_server.start()
     back(first, second)
     assert [held(first, counter) for counter in ("k1/cap", "k2/cap", "k3/cap")] == [7, 9, 2]
-
-
-def test_what_is_taken_while_others_are_waited_for_is_not_counted_twice(suffering, redis_server):
-    """Storage is asked after that, and has been told of it."""
-    taken, states = [], []
-
-    def take(state):
-        taken.append(admit(state, cap("k1/cap", 90)))
-
-    def refill(name):
-        states[name].restore([Count("k1/cap", len(taken), period=DAY)] if taken else [])
-
-    patience = replace(QUICK, retry_s=0.6)
-    for name in range(2):
-        suffering(lambda name=name: refill(name), begin=states.append, patience=patience)
-    suffering(patience=replace(QUICK, beat_s=60.0, lease_s=60.0))  # one that does not notice
-    eventually(lambda: [state.instances() for state in states] == [3, 3])
-    take(states[0])
-    redis_server.client.flushall()
-    for state in states:
-        held(state, "any")
-    eventually(lambda: [redis_server.client.scard(key) for key in redis_server.client.keys("keypool:given:*")] == [2])
-    for _ in range(3):
-        for state in states:
-            take(state)
-    assert all(state.degraded for state in states)
-    back(*states)
-    assert (held(states[0], "k1/cap"), taken) == (7, [True] * 7)
-
-
-def test_what_a_worker_read_from_storage_at_its_start_holds_what_others_owe_already(suffering, redis_server):
-    """It goes on from there alone, and hands in both."""
-    states = []
-    suffering(begin=states.append, instances=3, patience=replace(QUICK, retry_s=0.8))
-    redis_server.kill()
-    for _ in range(6):
-        assert admit(states[0], cap("k1/cap", 90))
-    states.append(RedisState(redis_server.url, patience=QUICK, instances=2))
-    states[1].restore([Count("k1/cap", 6, period=DAY)])
-    for _ in range(3):
-        assert admit(states[1], cap("k1/cap", 90))
-    redis_server.start()
-    eventually(lambda: redis_server.client.keys("keypool:given:*"))
-    try:
-        states[1].start()
-        back(*states)
-        assert held(states[0], "k1/cap") == 9
-    finally:
-        states[1].close()
 
 
 def test_an_epoch_that_is_gone_is_a_loss(suffering, redis_server):

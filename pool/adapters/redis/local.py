@@ -111,13 +111,6 @@ class Local(MemoryState):
         """What storage said of periods."""
         return _entries(self._stored, now)
 
-    def stored_and_since(self, now: float) -> Iterator[Entry]:
-        """The same, and what this worker took after that."""
-        for entry in self.stored(now):
-            sight = self._stored[entry.counter]
-            own = self.held(entry.counter, now, str(entry.place))
-            yield replace(entry, amount=entry.amount + max(0, own - sight.own))
-
     def levels(self) -> list[Entry]:
         """What it holds now."""
         return [Entry("level", counter, level, "", 0.0) for counter, level in self._levels.items()]

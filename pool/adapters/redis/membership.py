@@ -201,14 +201,12 @@ class Membership:
             self._hand_in(connection, fence)
         if status == BEING_REFILLED:
             return REFILL_POLL_S
-        if status == MINE_TO_REFILL and not self._refill(connection, fence, run, int(live) > 1):
+        if status == MINE_TO_REFILL and not self._refill(connection, fence, run):
             return self._patience.retry_s
         if self._leaving.is_set():
             return self._patience.retry_s
         # At its first joining a worker knows nothing that a trusted Redis does not.
         if self._epoch and fence.epoch not in (self._epoch, self._handed_in_for):
-            # What storage told these counters of this worker's debts counts twice now. Nobody could say how much of
-            # them that was, and a limit may be kept too early, but not too late.
             push(connection, fence, self._member.seen())
         self._begin(connection, fence, done_by(said))
         return self._patience.beat_s
@@ -229,19 +227,12 @@ class Membership:
         self._why_away = ""
 
     def _hand_in(self, connection: Connection, fence: Fence) -> None:
-        """Tell counters that are being refilled all this worker knows, and until storage is asked, what it took alone
-        since: added in the end it would count twice, because storage is told of it, too."""
+        """Tell counters that are being refilled all this worker knows; once, because what is owed adds up."""
         if fence.epoch == self._handed_in_for:
-            if not self._gather(connection, fence, "look")[1]:
-                self._hand_in_debts(connection, fence)
             return
         push(connection, fence, self._member.seen())
         push(connection, fence, self._member.levels())
         self._handed_in_for = fence.epoch
-        self._hand_in_debts(connection, fence)
-        self._gather(connection, fence)
-
-    def _hand_in_debts(self, connection: Connection, fence: Fence) -> None:
         owed = self._member.owed()
         try:
             while owed:
@@ -249,16 +240,14 @@ class Membership:
                 owed.pop(0)
         finally:
             self._member.lost([], owed)
+        self._gather(connection, fence)
 
-    def _refill(self, connection: Connection, fence: Fence, run: str, others: bool) -> bool:
+    def _refill(self, connection: Connection, fence: Fence, run: str) -> bool:
         """Have storage's counts restored, and declare the counters trusted. False: another worker does it, or later."""
         # The others are to have noticed: what one uses by itself while another already shares is used twice.
-        wait_s = self._patience.retry_s + self._patience.beat_s if self._epoch or others else 0.0
-        until = time.monotonic() + wait_s
-        while self._gather(connection, fence)[0] < self.instances and time.monotonic() < until:
+        until = time.monotonic() + (self._patience.retry_s + self._patience.beat_s if self._epoch else 0.0)
+        while self._gather(connection, fence) < self.instances and time.monotonic() < until:
             gevent.sleep(REFILL_POLL_S)
-        self._hand_in_debts(connection, fence)
-        self._gather(connection, fence, "ask")
         if self._on_empty is not None:
             filling = gevent.spawn(self._on_empty)
             until = time.monotonic() + MOST_REFILL_S
@@ -271,13 +260,12 @@ class Membership:
         push(connection, fence, self._member.stored())
         return call(connection, fence, Op("trust", (run,))) == 1
 
-    def _gather(self, connection: Connection, fence: Fence, how: str = "keep") -> tuple[int, bool]:
-        """How many workers have handed in what they know, and whether storage is being asked."""
-        answer = call(connection, fence, Op("gather", (self._name, self._lease_ms, how)))
-        if answer == OUTDATED:
+    def _gather(self, connection: Connection, fence: Fence) -> int:
+        """How many workers have handed in what they know."""
+        gathered = int(call(connection, fence, Op("gather", (self._name, self._lease_ms))))
+        if gathered == OUTDATED:
             raise RedisError("the counters are gone again")
-        gathered, asked = answer
-        return int(gathered), bool(asked)
+        return gathered
 
     # -- words ----------------------------------------------------------------------------------------------
 

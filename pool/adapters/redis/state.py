@@ -153,9 +153,9 @@ class RedisState:
             self._keep(op)
 
     def seen(self) -> Iterator[Op]:
-        """What storage had is no sight: it was told what others owe, too. This worker's own since comes on top."""
+        """What storage had is a sight like any other by now: what was taken alone since comes on top."""
         now = self._clock()
-        return chain(_merges("seen", self._local.seen(now)), _merges("stored", self._local.stored_and_since(now)))
+        return _merges("seen", chain(self._local.seen(now), self._local.stored(now)))
 
     def stored(self) -> Iterator[Op]:
         kept = [op for op in self._kept if op.name == "merge"]
