@@ -185,7 +185,7 @@ def set_key_limits(key_id: int) -> Response:
         return htmx.page("limits/key.html", "limits/_key.html", 422, key=key, form=form, windows=WINDOWS)
     before = {"limits": key.limits, "max_requests": key.max_requests, "max_requests_window": key.max_requests_window}
     keypool().inventory.set_limits([key_id], **form.values)
-    audit("key.limits", f"key {key.public_id}", before=before, after=form.values)
+    audit("key.limits", f"key {key_id}", before=before, after=form.values)
     flash(_("Saved."))
     return htmx.moved(url_for(".keys", q=key.hint))
 

@@ -199,7 +199,7 @@ def limits_a_pool(p: Pressed) -> None:
 def limits_a_key(p: Pressed) -> None:
     key = p.house.keypool.catalogue.keys[p.args["key_id"]]
     p.changes(("keys", key.id))
-    p.tells_the_trail("key.limits", f"key {key.public_id}")
+    p.tells_the_trail("key.limits", f"key {key.id}")
     assert p.filled["limits"] == f"gemini-2.5-pro rpm={key.limits['gemini-2.5-pro']['rpm']}"
 
 
