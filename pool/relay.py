@@ -378,7 +378,9 @@ class Run:
 
     def kept(self, words: str) -> str:
         """An upstream's words as they may be written down: without what they repeat of the request."""
-        return without_echo(words, self.call.body, self.call.model)
+        native = self.call.native
+        spooled = native is not None and native.upload is not None
+        return without_echo(words, None if spooled else self.call.body, self.call.model)
 
     def elapsed_ms(self) -> int:
         return int((self.relay.monotonic() - self.began) * 1000)

@@ -204,7 +204,7 @@ class Everything:
 @contextmanager
 def listening(server: RedisServer, heard: list[str]) -> Iterator[None]:
     """Hears every command anybody gives to Redis."""
-    client = redis.Redis.from_url(server.url)
+    client = redis.Redis.from_url(server.url, socket_timeout=None)  # a server takes its time to start
     with client.monitor() as monitor:
 
         def hear() -> None:
