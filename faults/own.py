@@ -19,7 +19,9 @@ from tests.server import CLIENT_KEY, Server
 from tests.upstream import SAYS, ScriptedUpstream, openai_stream, sse
 
 CLIENTS = 8
-LOCKED_S = 2.0
+LOCKED_S, NO_ROOM_S = 7.0, 2.0
+"""Longer than a writer waits for SQLite's lock (5 s): it gives up, and the journal holds what it wanted to write."""
+
 ROOM_BYTES = 64 * 1024
 """What a file may grow to on a disk that is full: the journal's small files still go on, the database does not."""
 
@@ -107,10 +109,10 @@ def _no_room(at: House, name: str, size_bytes: int) -> Figures:
         pid = at.server.worker_pid()
         _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (size_bytes, most))
-        gevent.sleep(LOCKED_S)
+        gevent.sleep(NO_ROOM_S)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
 
-    return at.figures(name, loaded(at.server, fill), f"{LOCKED_S:.0f} s")
+    return at.figures(name, loaded(at.server, fill), f"{NO_ROOM_S:.0f} s")
 
 
 def worker_killed(template: Path, folder: Path) -> Figures:

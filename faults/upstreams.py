@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from tests.upstream import (
     SAYS,
     Action,
     Behaviour,
+    Pause,
     Request,
     ScriptedUpstream,
+    Send,
     answer,
     byte_by_byte,
     close_before_head,
@@ -47,6 +50,9 @@ from tests.upstream import (
 NONE, ALL = "none", "all"
 FOUR = 4
 MANY_EVENTS = 100_000
+DRIPPING = Action(
+    tuple(chain.from_iterable((Send(bytes([each])), Pause(0.1)) for each in b"HTTP/1.1 200 OK\r\nX: " + b"y" * 999))
+)
 AT_ONCE = 5
 """So many faults play at the same time: each waits more than it works."""
 
@@ -162,6 +168,7 @@ FAULTS = (
     Fault("TLS certificate nobody vouches for", at=_self_signed),
     Fault("connect timeout", at=_black_hole),
     Fault("no head in time", stall(), stream=True),
+    Fault("a head that comes a byte at a time, without an end", DRIPPING, stream=True),
     Fault("hangs for good", stall(), stream=False),
     Fault("RST before the first byte", close_before_head(reset=True)),
     Fault("end before the first byte", close_before_head()),

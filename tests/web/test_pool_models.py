@@ -3,7 +3,7 @@
 import pytest
 
 from tests.house import GEMINI_KEYS
-from tests.upstream import gemini_error
+from tests.upstream import answer, gemini_error
 from tests.web.visitor import Page, Visitor
 
 EVIL = 'tiny-"><b>\u202e\U0001f600'
@@ -70,6 +70,20 @@ def test_an_upstream_that_does_not_tell_its_models_is_told_of(house, pool_id):
     assert answer.status_code == 200
     assert "No upstream told its models:" in Page(answer.text).text
     assert "<b>list" not in answer.text
+
+
+def test_names_of_models_are_an_upstreams_words(house, pool_id):
+    """On the page of the pool, where they are chosen, and wherever else they may be told."""
+    hostile = f'{EVIL}"><script>alert(1)</script>'
+    each = {"name": f"models/{hostile}", "displayName": hostile, "supportedGenerationMethods": ["generateContent"]}
+    house.upstream.script(lambda request: answer(200, {"models": [each]}) if request.method == "GET" else None)
+    visitor = Visitor(house)
+    (name,) = listed(house, pool_id)
+    assert name == hostile
+    for path in (f"/pools/{pool_id}?models=read", f"/pools/{pool_id}", "/playground", "/dashboard", "/requests"):
+        html = visitor.get(path).text
+        assert "<script>alert" not in html and 'tiny-">' not in html, path
+    assert hostile in boxes(visitor.see(f"/pools/{pool_id}?models=read"))
 
 
 def test_aliases_are_written_a_line_each_and_serve_at_once(house, pool_id):
