@@ -162,6 +162,9 @@ class Connection:
             self._left = error
             return False
         self._full = len(data) == RECEIVE_BYTES
+        return self._shown(tap, data)
+
+    def _shown(self, tap: Callable[[bytes], bool], data: bytes) -> bool:
         if data and not self._full and tap(data):
             self._deadline = monotonic() + self._span_s
             return True
@@ -273,16 +276,8 @@ class TlsConnection(Connection):
             if data is not _OPENED:
                 self._take(data)
 
-    def _tapped_off(self, tap: Callable[[bytes], bool]) -> bool:
+    def _shown(self, tap: Callable[[bytes], bool], data: bytes) -> bool:
         """The tap is shown what was in the records; what it leaves lies in `_plain`."""
-        try:
-            data = self._socket.recv(RECEIVE_BYTES)
-        except BlockingIOError:
-            return True
-        except OSError as error:
-            self._left = error
-            return False
-        self._full = len(data) == RECEIVE_BYTES
         self._take(data)
         try:
             while (plain := self._tls.read(RECEIVE_BYTES)) and tap(plain):
