@@ -36,7 +36,10 @@ def without_echo(text: str, asked: bytes | None, model: str = "") -> str:
     """
     text = text[:MOST_CHARS]
     whole = asked is not None and len(asked) <= MOST_BYTES
-    text = _without_runs(text, _Heard(_plain(asked or b"")), asked or b"", model)
+    ends = asked or b""
+    if not whole:
+        ends = ends[: MOST_BYTES // 2] + b"\0" + ends[-MOST_BYTES // 2 :]
+    text = _without_runs(text, _Heard(_plain(ends)), ends, model)
     return text if whole else _QUOTED.sub(lambda found: _unquoted(found, model), text)
 
 
@@ -108,9 +111,7 @@ def _unquoted(found: re.Match[str], model: str) -> str:
 
 def _plain(asked: bytes) -> str:
     """A request as text, in small letters, with its escapes and without them."""
-    if len(asked) > MOST_BYTES:
-        asked = asked[: MOST_BYTES // 2] + b"\0" + asked[-MOST_BYTES // 2 :]
-    elif b"\\u" in asked:
+    if b"\\u" in asked:
         # Much quicker than one by one, where a client writes in ASCII alone.
         with suppress(ValueError, TypeError, RecursionError):
             asked = orjson.dumps(orjson.loads(asked))
