@@ -17,8 +17,10 @@ from gevent.monkey import get_original
 from gevent.pool import Pool
 from gevent.threadpool import ThreadPool
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, configure_mappers
+
+from pool.core.twice import Overtaken
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,6 +47,12 @@ SQLITE_WRITER_PRAGMAS = (*SQLITE_PRAGMAS, "PRAGMA journal_mode=WAL", "PRAGMA wal
 SQLITE_READER_PRAGMAS = (*SQLITE_PRAGMAS, "PRAGMA wal_autocheckpoint=0", "PRAGMA query_only=ON")
 
 _native_ident = get_original("_thread", "get_ident")
+
+
+OVERTAKEN = frozenset((
+    "SQLITE_CONSTRAINT_FOREIGNKEY", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_UNIQUE", "23503", "23505",
+))  # fmt: skip
+"""How SQLite and PostgreSQL name what only another transaction can have brought about: a row that is gone, or there."""
 
 
 class AlreadyRunning(RuntimeError):
@@ -314,12 +322,18 @@ def _read(connection: Connection, begin: str | None, fn: Callable[..., T], args:
 
 
 def _write(connection: Connection, begin: str | None, fn: Callable[..., T], args: Any, kwargs: Any) -> T:
-    with connection.begin():
-        if begin:
-            connection.exec_driver_sql(begin)
-        with Session(connection, expire_on_commit=False) as session:
-            result = fn(session, *args, **kwargs)
-            session.flush()
+    try:
+        with connection.begin():
+            if begin:
+                connection.exec_driver_sql(begin)
+            with Session(connection, expire_on_commit=False) as session:
+                result = fn(session, *args, **kwargs)
+                session.flush()
+    except IntegrityError as error:
+        driver = error.orig
+        if (getattr(driver, "sqlite_errorname", None) or getattr(driver, "sqlstate", None)) in OVERTAKEN:
+            raise Overtaken from error
+        raise
     return result
 
 

@@ -1,4 +1,4 @@
-"""What cannot be done twice: giving a name that is given, sending a form that was answered."""
+"""What cannot be done twice: giving a name that is given, sending a form that was answered, what another one did."""
 
 from __future__ import annotations
 
@@ -17,3 +17,7 @@ class KeyTaken(ValueError):
 
 class AnsweredBefore(Exception):
     """This very form was sent before; what it was answered then still holds."""
+
+
+class Overtaken(Exception):
+    """Somebody else was faster: what a change stands on is gone, or is there already. Nothing of it was done."""

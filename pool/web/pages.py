@@ -8,9 +8,10 @@ from typing import Any
 from flask import Blueprint, Flask, Response, jsonify, make_response, redirect, render_template, request, url_for
 from flask_babel import get_locale
 from flask_babel import gettext as _
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, PreconditionFailed
 
 from pool.core.masking import mask
+from pool.core.twice import Overtaken
 from pool.version import VERSION
 from pool.web import counted, htmx, login, names, shown
 from pool.web.admin import admin
@@ -67,6 +68,7 @@ def mount(app: Flask) -> None:
     app.register_blueprint(stats)
     app.register_blueprint(own)
     app.register_error_handler(HTTPException, _error)
+    app.register_error_handler(Overtaken, lambda _: _error(PreconditionFailed()))
     app.context_processor(_frame)
     app.before_request(_await_forms_in_time)
     app.after_request(_headers)
@@ -175,6 +177,8 @@ def _error_text(code: int) -> str:
             return _("There is nothing at this address.")
         case 405:
             return _("This address does not answer to that method.")
+        case 412:
+            return _("This was changed or deleted meanwhile, so nothing was done. Look again, then repeat it.")
         case 413:
             return _("That is more than one request may carry.")
         case 500:

@@ -5,6 +5,7 @@ import time
 
 import gevent
 import pytest
+import sqlalchemy
 
 from tests.house import GEMINI_KEYS, OPENAI_KEYS
 from tests.web.visitor import Page, Visitor, rows_of
@@ -222,3 +223,16 @@ def test_an_import_is_taken_back_from_the_page_of_its_result(house):
     visitor.press(page, "Undo")
     assert len(visitor.audit()) == 2
     assert "/undo" not in visitor.get(result.request.path).text
+
+
+def test_a_pool_that_is_deleted_between_preview_and_import_is_told_and_nothing_is_taken(house):
+    pool_id, _ = house.keypool.inventory.create_pool("fleeting")
+    visitor = Visitor(house)
+    answer = preview(visitor, GEMINI_KEYS[0], pool=str(pool_id))
+    # Behind the catalogue's back, as another instance does in the moment before it hears of it.
+    deletion = sqlalchemy.text(f"DELETE FROM pools WHERE id = {pool_id}")
+    house.keypool.database.write(lambda session: session.execute(deletion))
+    refused = visitor.press(Page(answer.text), "Import 1 key")
+    assert refused.status_code == 412
+    assert "changed or deleted meanwhile" in Page(refused.text).text
+    assert rows_of(house, "keys") == []

@@ -6,6 +6,7 @@ from flask import Blueprint, Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from pool.core.faults import Fault
+from pool.core.twice import Overtaken
 from pool.web.api.answers import HEADERS, refusal, refusal_of
 from pool.web.api.credentials import admit, refused
 from pool.web.guessing import Remembered
@@ -34,6 +35,12 @@ def _guard() -> Response | None:
 @api.errorhandler(Fault)
 def _refuse(fault: Fault) -> Response:
     return refusal(fault)
+
+
+@api.errorhandler(Overtaken)
+def _refuse_late(_error: Overtaken) -> Response:
+    message = "What this stands on was changed or deleted meanwhile, so nothing was done. Look again, then repeat it."
+    return refusal(Fault(409, "changed_meanwhile", message, retryable=True))
 
 
 @api.errorhandler(HTTPException)

@@ -6,6 +6,7 @@ import time
 import gevent
 import orjson
 import pytest
+import sqlalchemy
 
 from tests.house import GEMINI_KEYS, OPENAI_KEYS, PASSWORD
 from tests.web.visitor import rows_of
@@ -251,3 +252,18 @@ def test_a_hundred_thousand_keys_take_twenty_seconds(house, call, monkeypatch):
     assert told["imported"] == 100_000
     assert took_s < 20
     assert max(took)[0] < 0.3
+
+
+def delete_behind_the_catalogue(house, pool_id):
+    """What another instance does in the moment between looking a pool up and writing to it."""
+    deletion = sqlalchemy.text(f"DELETE FROM pools WHERE id = {pool_id}")
+    house.keypool.database.write(lambda session: session.execute(deletion))
+
+
+def test_keys_for_a_pool_that_is_deleted_meanwhile_are_refused_and_none_is_taken_in(house, call):
+    pool = call("/admin/pools", json={"name": "fleeting"}, status=201)
+    delete_behind_the_catalogue(house, pool["id"])
+    before = rows_of(house, "keys")
+    told = call(IMPORT, json={"text": GEMINI_KEYS[0], "pool": "fleeting"}, status=409)
+    assert told["error"]["code"] == "changed_meanwhile"
+    assert (rows_of(house, "keys"), rows_of(house, "imports")) == (before, [])
