@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from gevent.pool import Pool
 
 from tests.upstream import SAYS
 
-MODEL = "gpt-4o"
+MODEL, GEMINI_MODEL = "gpt-4o", "gemini-2.5-flash"
 PATIENCE_S = 30.0
 TEXT = "".join(SAYS)
 
@@ -52,42 +52,83 @@ class Tally:
             self.words.add(said[-200:].decode(errors="replace"))
 
 
-def body(stream: bool) -> bytes:
-    return orjson.dumps({"model": MODEL, "stream": stream, "messages": [{"role": "user", "content": "Hello"}]})
+def _body(stream: bool, model: str = MODEL) -> bytes:
+    return orjson.dumps({"model": model, "stream": stream, "messages": [{"role": "user", "content": "Hello"}]})
 
 
-PLAIN, STREAM = body(False), body(True)
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a client asks, plainly and for a stream, and what it reads."""
+
+    paths: tuple[str, str]
+    bodies: tuple[bytes, bytes]
+    key_header: tuple[str, str]
+    """Its name, and what stands before the key."""
+
+    text_of: Callable[[Any], str]
+    """The text of an answer, or of one event of it; any `LookupError` where it has none that it should have."""
+
+    ended: Callable[[bytes], bool]
+    """Does the stream say that this was all?"""
 
 
-def judged(status: int, content: bytes, stream: bool, text: str = TEXT) -> str:
+def _openai_text(answer: Any) -> str:
+    texts = ((choice.get("message") or choice["delta"]).get("content") for choice in answer.get("choices", ()))
+    return "".join(text or "" for text in texts)
+
+
+def _gemini_text(answer: Any) -> str:
+    parts = (part for each in answer["candidates"] for part in each.get("content", {}).get("parts", ()))
+    return "".join(part["text"] for part in parts)
+
+
+def _openai(model: str) -> Dialect:
+    path, bodies = "/v1/chat/completions", (_body(False, model), _body(True, model))
+    return Dialect(
+        (path, path), bodies, ("Authorization", "Bearer "), _openai_text,
+        lambda content: content.endswith(b"data: [DONE]"),
+    )  # fmt: skip
+
+
+OPENAI, OPENAI_OF_GEMINI = _openai(MODEL), _openai(GEMINI_MODEL)
+PLAIN, STREAM = OPENAI.bodies
+_ASKED = orjson.dumps({"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]})
+GEMINI = Dialect(
+    (
+        f"/v1beta/models/{GEMINI_MODEL}:generateContent",
+        f"/v1beta/models/{GEMINI_MODEL}:streamGenerateContent?alt=sse",
+    ),
+    (_ASKED, _ASKED),
+    ("x-goog-api-key", ""),
+    _gemini_text,
+    lambda content: b'"finishReason"' in content.rpartition(b"data: {")[2],
+)
+
+
+def judged(status: int, content: bytes, stream: bool, text: str = TEXT, dialect: Dialect = OPENAI) -> str:
     """Is it the whole text, or an error that no SDK takes for an answer?"""
     if status != 200:
         return TOLD if b'"error"' in content else SILENT
-    if not stream:
-        try:
-            return WHOLE if orjson.loads(content)["choices"][0]["message"]["content"] == text else SILENT
-        except (ValueError, LookupError, TypeError):
-            return SILENT
-    done = content.rstrip().endswith(b"data: [DONE]")
-    events = [part[6:] for part in content.split(b"\n\n") if part.startswith(b"data: {")]
-    if not done:
+    content = content.replace(b"\r\n", b"\n").rstrip()
+    events = [part[6:] for part in content.split(b"\n\n") if part.startswith(b"data: {")] if stream else [content]
+    if stream and not dialect.ended(content):
         return TOLD if events and b'"error"' in events[-1] else SILENT
-    return WHOLE if _text(events) == text else SILENT
-
-
-def _text(events: Sequence[bytes]) -> str:
-    choices = (choice for event in events for choice in orjson.loads(event).get("choices", ()))
-    return "".join(choice["delta"].get("content") or "" for choice in choices)
+    try:
+        return WHOLE if "".join(dialect.text_of(orjson.loads(event)) for event in events) == text else SILENT
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return SILENT
 
 
 class Caller:
     """One client with a connection it keeps. Where an instance refuses it, it goes to the next one."""
 
-    def __init__(self, ports: Sequence[int], auth: str, start: int = 0) -> None:
+    def __init__(self, ports: Sequence[int], auth: str, start: int = 0, dialect: Dialect = OPENAI) -> None:
         self._ports = list(ports)
+        self._dialect = dialect
         self._at = start % len(ports)
         self._connection: http.client.HTTPConnection | None = None
-        self._headers = {"Authorization": f"Bearer {auth}", "Content-Type": "application/json"}
+        name, before = dialect.key_header
+        self._headers = {name: before + auth, "Content-Type": "application/json"}
 
     def ask(self, tally: Tally, stream: bool, text: str = TEXT) -> None:
         """One request, whatever it takes; two rounds of the instances at most."""
@@ -111,7 +152,8 @@ class Caller:
         if connection is None:
             port = self._ports[self._at]
             connection = self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
-        connection.request("POST", "/v1/chat/completions", STREAM if stream else PLAIN, self._headers)
+        asked = self._dialect
+        connection.request("POST", asked.paths[stream], asked.bodies[stream], self._headers)
         answer = connection.getresponse()
         request_id = answer.headers.get("X-Keypool-Request-Id", "")
         try:
@@ -119,7 +161,7 @@ class Caller:
         except (OSError, http.client.HTTPException) as error:
             self.close()
             return CUT, request_id, repr(error).encode()
-        return judged(answer.status, content, stream, text), request_id, content
+        return judged(answer.status, content, stream, text, asked), request_id, content
 
     def close(self) -> None:
         if self._connection is not None:
@@ -130,10 +172,10 @@ class Caller:
 def ask_all(ports: Sequence[int], auth: str, count: int, at_once: int = 20, **how: Any) -> Tally:
     """So many requests, half of them streams unless `stream` says otherwise."""
     tally = Tally()
-    stream, text = how.get("stream"), how.get("text", TEXT)
+    stream, text, dialect = how.get("stream"), how.get("text", TEXT), how.get("dialect", OPENAI)
 
     def one(number: int) -> None:
-        caller = Caller(ports, auth, number)
+        caller = Caller(ports, auth, number, dialect)
         try:
             caller.ask(tally, number % 2 == 0 if stream is None else stream, text)
         finally:

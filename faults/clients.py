@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
+from typing import Any
 
 import gevent
 from gevent.pool import Pool
 
-from faults.asking import STREAM, Tally, judged
+from faults.asking import STREAM, Tally, ask_all, judged
 from faults.figures import Figures
 from faults.own import House
 from faults.rig import Admin, keys
@@ -17,6 +18,7 @@ from tests.upstream import SAYS, ScriptedUpstream, openai_stream, sse, stall, st
 
 LEAVING = 20
 ADMINS = 8
+CONTESTED, ROUNDS = 12, 3
 IMPORTED = 1000
 LET_GO_S = 2.0
 """So soon an upstream must be let go once its client has left."""
@@ -166,6 +168,87 @@ def imports_at_once(at: House) -> Figures:
     )  # fmt: skip
 
 
+def admins_against_each_other(at: House) -> Figures:
+    """Keys of an import are deleted, restored, disabled and moved, their pool renamed, the import undone, all at once.
+
+    Each is answered, done or refused; and what the server uses after it is what the database says.
+    """
+    admin, server = at.admin, at.server
+    pool_id, auth = admin.add_pool("contested")
+    told = admin.call("POST", "/admin/keys/import", text="\n".join(keys("race", CONTESTED)), pool="contested")
+    ids = [row[0] for row in server.rows(f"SELECT key_id FROM memberships WHERE pool_id = {pool_id}")]  # noqa: S608
+    everything: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
+        "deletes": [("DELETE", f"/admin/keys/{each}", {}) for each in ids],
+        "restores": [("POST", f"/admin/keys/{each}/restore", {}) for each in ids],
+        "disables": [("PATCH", f"/admin/keys/{each}", {"enabled": False}) for each in ids],
+        "enables": [("PATCH", f"/admin/keys/{each}", {"enabled": True}) for each in ids],
+        "moves": [("PATCH", f"/admin/keys/{each}", {"pools": ["default"]}) for each in ids],
+        "moves back": [("PATCH", f"/admin/keys/{each}", {"pools": [pool_id]}) for each in ids],
+        "renames": [("PATCH", f"/admin/pools/{pool_id}", {"name": f"contested {n}"}) for n in range(CONTESTED)],
+        "undoes": [("POST", f"/admin/imports/{told['import_id']}/undo", {"force": True})],
+    }
+    wrong: list[str] = []
+
+    def act(calls: list[tuple[str, str, dict[str, Any]]]) -> None:
+        for method, path, fields in calls * ROUNDS:
+            answer = Admin(server.url, admin.token).ask(method, path, **fields)
+            if answer.status_code not in (200, 404, 409):
+                wrong.append(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
+
+    Pool(len(everything)).map(act, everything.values())
+    sent = ROUNDS * sum(len(calls) for calls in everything.values())
+    return Figures(
+        "admins who undo what others do", sent, 0, told=len(wrong), broken=(*wrong[:3], *_differs(at, pool_id, auth)),
+        note="delete, restore, disable, move, rename, undo, all of the same keys",
+    )  # fmt: skip
+
+
+def _differs(at: House, pool_id: int, auth: str) -> tuple[str, ...]:
+    """Does the pool use other keys than it has?"""
+    stand = {
+        row[0]
+        for row in at.server.rows(
+            "SELECT hint_suffix FROM keys JOIN memberships ON key_id = keys.id AND memberships.enabled"  # noqa: S608
+            f" WHERE pool_id = {pool_id} AND removed_at IS NULL AND deleted_at IS NULL AND disabled_at IS NULL"
+        )
+    }
+    at.upstream.requests.clear()
+    tally = ask_all([at.server.port], auth, 4 * CONTESTED, at_once=1)
+    used = {(request.key or "")[-4:] for request in at.upstream.requests}
+    if used != stand or tally.silent or (tally.told and stand):
+        return (f"{sorted(stand)} stand in the pool, {sorted(used)} were used; {tally.words}",)
+    return ()
+
+
+def pool_deleted_under_imports(at: House) -> Figures:
+    """All import into a pool that is deleted meanwhile: each is told that it brought its keys, or brought none."""
+    server, token = at.server, at.admin.token
+    pool_id, _ = at.admin.add_pool("fleeting")
+    brought: list[int] = []
+    wrong: list[str] = []
+
+    def take_in(number: int) -> None:
+        for turn in range(ROUNDS * 4):
+            if number == 0 and turn == ROUNDS:
+                Admin(server.url, token).call("DELETE", f"/admin/pools/{pool_id}")
+            text = "\n".join(keys("fleet", 20))
+            answer = Admin(server.url, token).ask("POST", "/admin/keys/import", text=text, pool="fleeting")
+            if answer.status_code == 200:
+                brought.append(answer.json()["imported"])
+            elif answer.status_code not in (404, 409):
+                wrong.append(f"{answer.status_code} {answer.text[:200]}")
+
+    before = server.rows("SELECT count(*) FROM keys")[0][0]
+    Pool(ADMINS).map(take_in, range(ADMINS))
+    there = server.rows("SELECT count(*) FROM keys")[0][0] - before
+    broken = () if there == sum(brought) else (f"{there} keys came in where {sum(brought)} are told of",)
+    return Figures(
+        "imports into a pool that is deleted meanwhile", ADMINS * ROUNDS * 4, 0, told=len(wrong),
+        broken=(*wrong[:3], *broken), note=f"{len(brought)} were in time",
+    )  # fmt: skip
+
+
 SHARING = (
     leave_while_sending, leave_before_the_head, leave_mid_stream, read_slowly, admins_at_once, imports_at_once,
+    admins_against_each_other, pool_deleted_under_imports,
 )  # fmt: skip

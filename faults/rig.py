@@ -50,8 +50,8 @@ class Admin:
     def set(self, **settings: Any) -> None:
         self.call("PATCH", "/admin/settings", **settings)
 
-    def add_provider(self, slug: str, base_url: str) -> None:
-        self.call("POST", "/admin/providers", slug=slug, base_url=base_url)
+    def add_provider(self, slug: str, base_url: str, dialect: str = "openai") -> None:
+        self.call("POST", "/admin/providers", slug=slug, base_url=base_url, dialect=dialect)
 
     def add_pool(self, name: str) -> tuple[int, str]:
         """Its id and its auth key."""

@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from gevent.pool import Pool
 from gevent.server import StreamServer
 
-from faults.asking import TEXT, ask_all
+from faults.asking import GEMINI, OPENAI, OPENAI_OF_GEMINI, TEXT, Dialect, ask_all
 from faults.figures import Figures
 from faults.rig import QUICK, Admin, blamed, instance, keys, of_sqlite, rows_lost
 from tests.server import Server
@@ -36,6 +36,10 @@ from tests.upstream import (
     byte_by_byte,
     close_before_head,
     cut_after,
+    gemini_error,
+    gemini_error_body,
+    gemini_stream,
+    gemini_text,
     openai_error,
     openai_stream,
     openai_text,
@@ -48,6 +52,7 @@ from tests.upstream import (
 )
 
 NONE, ALL = "none", "all"
+PLACES = {"openai": "/v1", "gemini": "/v1beta"}
 FOUR = 4
 MANY_EVENTS = 100_000
 DRIPPING = Action(
@@ -75,6 +80,9 @@ class Fault:
     text: str = TEXT
     most: int = 1000
     at_once: int = 20
+    asked: Dialect = OPENAI
+    spoken: str = "openai"
+    """The dialects of the client and of the provider."""
 
 
 def _refused(stack: ExitStack, _folder: Path) -> str:
@@ -126,6 +134,7 @@ def _json(content: bytes, **headers: str) -> Action:
     return answer(200, content, {"Content-Type": "application/json", **headers})
 
 
+HTML = answer(200, "<html>Sign in to the Wi-Fi</html>", {"Content-Type": "text/html"})
 WELL = sse(openai_stream(SAYS), done=True)
 DOWN = openai_error(503, "overloaded", "The engine is overloaded.", type="server_error")
 INVALID = openai_error(401, "invalid_api_key", "Incorrect API key provided.")
@@ -162,6 +171,37 @@ def _many_events() -> Action:
     return pieces([*parts, b"data: [DONE]\n\n"], headers={"Content-Type": "text/event-stream"})
 
 
+GEMINI_WELL, GEMINI_TEXT = sse(gemini_stream(SAYS), crlf=True), gemini_text(TEXT)
+GEMINI_DOWN = gemini_error(503, message="The model is overloaded.")
+GEMINI_FIRST_IS_ERROR = sse([gemini_error_body(503, "UNAVAILABLE", "The model is overloaded.")], crlf=True)
+GEMINI_INVALID = gemini_error(400, message="API key not valid. Please pass a valid key.", reason="API_KEY_INVALID")
+GEMINI_MINUTE = gemini_error(
+    429, quota_id="GenerateRequestsPerMinutePerProjectPerModel-FreeTier", retry_delay="60s"
+)  # fmt: skip
+
+
+def of_gemini(name: str, asked: Dialect) -> tuple[Fault, ...]:
+    """What can go wrong with Gemini: asked in its own words the bytes go through, in others they are converted."""
+    both: dict[str, Any] = {"asked": asked, "spoken": "gemini"}
+    only: dict[str, Any] = {**both, "spare": False, "stream": True, "must_fail": ALL}
+    return (
+        Fault(f"{name}: gzip", answer(200, GEMINI_TEXT, gzip=True), **both, spare=False, stream=False),
+        Fault(f"{name}: events byte by byte", byte_by_byte(GEMINI_WELL), **both, spare=False, stream=True),
+        Fault(f"{name}: 503 of everything", GEMINI_DOWN, **both),
+        Fault(f"{name}: RST before the first byte", close_before_head(reset=True), **both),
+        Fault(f"{name}: no head in time", stall(), **both, stream=True),
+        Fault(f"{name}: truncated JSON", answer(200, GEMINI_TEXT, announce_bytes=9_999), **both, stream=False),
+        Fault(f"{name}: HTML with status 200", HTML, **both),
+        Fault(f"{name}: error as the first event", GEMINI_FIRST_IS_ERROR, **both, stream=True),
+        Fault(f"{name}: every key but the spare refused", GEMINI_INVALID, **both, guilty=_every),
+        Fault(f"{name}: every key but the spare at its minute's limit", GEMINI_MINUTE, **both, guilty=_every),
+        Fault(f"{name}: stall mid-stream", stall_after(GEMINI_WELL, events=2), **only),
+        Fault(f"{name}: RST mid-stream", reset_after(GEMINI_WELL, events=2), **only),
+        Fault(f"{name}: end mid-stream", cut_after(GEMINI_WELL, events=2), **only),
+        Fault(f"{name}: stream without its end", sse(gemini_stream(SAYS, finish=None), crlf=True), **only),
+    )
+
+
 FAULTS = (
     Fault("connection refused", at=_refused),
     Fault("name that does not resolve", at=_unknown),
@@ -175,7 +215,7 @@ FAULTS = (
     Fault("not HTTP at all", raw(b"SSH-2.0-OpenSSH_9.9\r\n")),
     Fault("truncated JSON", answer(200, openai_text(TEXT), announce_bytes=9_999), stream=False),
     Fault("invalid JSON", _json(b'{"id": "chatcmpl-1", "choices": [{]'), stream=False),
-    Fault("HTML with status 200", answer(200, "<html>Sign in to the Wi-Fi</html>", {"Content-Type": "text/html"})),
+    Fault("HTML with status 200", HTML),
     Fault("brotli nobody asked for", _json(b"\x0b\x02\x80{}\x03", **{"Content-Encoding": "br"}), stream=False),
     Fault("gzip that is none", _json(b"{}", **{"Content-Encoding": "gzip"}), stream=False),
     Fault("error as the first event", FIRST_IS_ERROR, stream=True),
@@ -200,6 +240,8 @@ FAULTS = (
     Fault("all keys at their minute's limit", MINUTE, spare=False, must_fail=ALL, guilty=_every),
     Fault("all keys of a provider that hangs", stall(), spare=False, must_fail=ALL, most=20),
     Fault("all keys of a provider that is down", DOWN, spare=False, must_fail=ALL),
+    *of_gemini("Gemini", GEMINI),
+    *of_gemini("OpenAI to Gemini", OPENAI_OF_GEMINI),
 )  # fmt: skip
 
 
@@ -218,7 +260,8 @@ def rig(template: Path, folder: Path) -> Iterator[Rig]:
     with ScriptedUpstream() as spare, Server(instance(template, folder)) as server:
         admin = Admin(server.url)
         admin.set(**QUICK)
-        admin.add_provider("spare", spare.url + "/v1")
+        for spoken, place in PLACES.items():
+            admin.add_provider(f"spare-{spoken}", spare.url + place, spoken)
         yield Rig(server, admin, spare, folder)
 
 
@@ -241,15 +284,16 @@ def play(house: Rig, number: int, fault: Fault, count: int) -> Played:
     with ExitStack() as stack:
         upstream = stack.enter_context(ScriptedUpstream(fault.play))
         slug, name = f"fault-{number}", f"pool of fault {number}"
-        address = fault.at(stack, house.folder) if fault.at else upstream.url + "/v1"
-        house.admin.add_provider(slug, address)
+        address = fault.at(stack, house.folder) if fault.at else upstream.url + PLACES[fault.spoken]
+        house.admin.add_provider(slug, address, fault.spoken)
         pool_id, auth = house.admin.add_pool(name)
         bad, well = keys("bad", fault.bad_keys), keys("well", FOUR) if fault.spare else []
         house.admin.add_keys(name, slug, bad)
         if well:
-            house.admin.add_keys(name, "spare", well)
+            house.admin.add_keys(name, f"spare-{fault.spoken}", well)
         count = min(count, fault.most)
-        tally = ask_all([house.server.port], auth, count, fault.at_once, stream=fault.stream, text=fault.text)
+        how = {"stream": fault.stream, "text": fault.text, "dialect": fault.asked}
+        tally = ask_all([house.server.port], auth, count, fault.at_once, **how)
         calls = len(upstream.requests) + sum(request.key in well for request in house.spare.requests)
     culprits = list(filter(fault.guilty, bad))
     return Played(fault, pool_id, culprits, tally.sent, tally.told, tally.silent, calls, tally.words)
