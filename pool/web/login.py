@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from typing import Any
 
@@ -39,8 +38,6 @@ TOUCH_S = 60.0
 
 ELEVATED_S = 600.0
 ELEVATIONS = 10
-
-log = logging.getLogger(__name__)
 
 login = Blueprint("login", __name__)
 
@@ -153,7 +150,6 @@ def sign_in() -> Response:
         _begin_of(client)
         return make_response(redirect(url_for("own.use"), 303))
     if not right(request.form.get("password", "")):
-        log.warning("a wrong password from %s", caller_ip())
         return _refused(_("That is not the password."), 422)
     begin()
     return _onward()

@@ -96,6 +96,12 @@ def test_guessing_the_password_in_a_session_is_throttled(house):
     assert visitor.post("/pools/1/reveal", password=PASSWORD).status_code == 403
 
 
+def test_a_wrong_password_in_a_session_is_in_the_log(house, caplog):
+    Visitor(house).post("/pools/1/reveal", password="not the one")
+    assert "a wrong password from 127.0.0.1" in caplog.text
+    assert "not the one" not in caplog.text
+
+
 def test_a_new_auth_key_ends_the_old_one_or_lets_it_go_on_for_a_while(house):
     visitor = Visitor(house)
     for grace, left in (("0", 0), ("day", 86_400)):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
 from flask import Response, current_app, make_response, redirect, request, url_for
 
 from pool.admin_socket import BY_SOCKET
 from pool.core.faults import Fault
 from pool.web.api.answers import answer
-from pool.web.guessing import Remembered, encoded, throttled
-from pool.web.here import browsing, caller_ip, keypool
+from pool.web.guessing import Remembered, encoded, throttled, verified
+from pool.web.here import browsing, keypool
 from pool.web.login import session_of, signed_in
 from pool.web.origin import SAFE_METHODS, same_origin
 
@@ -19,7 +17,6 @@ SESSION, TOKEN, PASSWORD, SOCKET = "session", "session token", "password", "admi
 COOKIE = "session"
 """What a predecessor called the cookie that holds a session's token, as it is."""
 
-log = logging.getLogger(__name__)
 
 
 def admit() -> str | None:
@@ -107,10 +104,7 @@ def is_password(token: str) -> bool:
         if wait_s:
             message = "Too many attempts at the password. Wait a moment, then try again."
             raise Fault(429, "too_many_attempts", message, retry_after_s=wait_s)
-        if keypool().passwords.verify(token, stored):
-            return True
-        log.warning("a wrong password from %s", caller_ip())
-        return False
+        return verified(token, stored)
 
     remembered: Remembered = current_app.extensions["remembered"]
     return remembered.admits(token, stored, attempt)
