@@ -9,7 +9,7 @@ from math import inf
 from typing import Any
 from zlib import crc32
 
-from flask import Blueprint, Response, abort, g, jsonify, make_response, redirect, request, url_for
+from flask import Blueprint, Response, abort, g, make_response, redirect, request, url_for
 
 from pool.adapters import queries
 from pool.adapters.queries.charts import names_of_clients
@@ -19,7 +19,7 @@ from pool.core.keys import FOREVER
 from pool.core.quota import last_reset, next_reset
 from pool.core.rotation import Bench
 from pool.web import htmx
-from pool.web.api.answers import refusal
+from pool.web.api.answers import answer, gradually, refusal
 from pool.web.api.credentials import admit, presented
 from pool.web.code_words import code_text, own_text
 from pool.web.here import browsing, keypool, now, read
@@ -175,7 +175,7 @@ def old_model_usage() -> Response:
     if browsing():
         return make_response(redirect(url_for(".stat")))
     at = now()
-    return jsonify([_usage_told(key, at, g.admin) for key in _keys(_filters(), at, MOST_TOLD)])
+    return answer(gradually(_keys(_filters(), at, MOST_TOLD), lambda key: _usage_told(key, at, g.admin)))
 
 
 def _usage_told(key: queries.StatKey, at: float, admin: bool) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
+import gevent
 import orjson
 from flask import Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -12,8 +14,14 @@ from pool.core.calls import OPENAI
 from pool.core.dialects import render_fault
 from pool.core.dialects.errors import openai_error
 from pool.core.faults import Fault
+from pool.core.heap import uncollected
 from pool.web.proxy.body import parse_object, read_body
 from pool.web.tracing import trace_of
+
+T = TypeVar("T")
+
+PIECE = 50
+"""Rows between two looks at what else is to be done."""
 
 PREFIXES = ("/admin/", "/api/")
 """Below these even what does not exist is answered in JSON."""
@@ -40,6 +48,17 @@ _WORDS = {
 
 def answer(payload: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(payload), status, content_type="application/json")
+
+
+def gradually(rows: Iterable[T], told: Callable[[T], Any]) -> list[orjson.Fragment]:
+    """Each of many rows as it is told, for `answer`. Streams go on meanwhile, and no pile of values is left to free."""
+    found = []
+    with uncollected():
+        for n, row in enumerate(rows, 1):
+            found.append(orjson.Fragment(orjson.dumps(told(row))))
+            if n % PIECE == 0:
+                gevent.sleep(0.001)
+    return found
 
 
 def refusal(fault: Fault) -> Response:

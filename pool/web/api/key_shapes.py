@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, NoReturn
 
-import gevent
 import orjson
 from flask import abort
 from pydantic import Field, StringConstraints
@@ -27,8 +26,6 @@ from pool.web.here import keypool, now, read
 from pool.web.shown import standing
 
 LISTED = 500
-PIECE = 100
-"""Keys told between two yields of the hub."""
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=lengths.LINE)]
 Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=lengths.NOTE)]
@@ -130,16 +127,6 @@ def limited_keys() -> list[int]:
     """The keys at a limit of their own: only memory knows."""
     limited: list[int] = keypool().catalogue.limited(now())
     return limited
-
-
-def keys_told(rows: Sequence[KeyRow]) -> list[dict[str, Any]]:
-    """Long lists bit by bit: streams go on meanwhile."""
-    at, told = now(), []
-    for n, row in enumerate(rows, 1):
-        told.append(key_told(row, at))
-        if n % PIECE == 0:
-            gevent.sleep(0.001)
-    return told
 
 
 def key_told(row: KeyRow, at: float) -> dict[str, Any]:

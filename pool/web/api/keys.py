@@ -10,7 +10,7 @@ from pydantic import Field
 from pool.adapters import queries
 from pool.checking import ALIVE
 from pool.web.acts import ACTS, Deed, do, packed
-from pool.web.api.answers import answer
+from pool.web.api.answers import answer, gradually
 from pool.web.api.key_shapes import (
     LISTED,
     KeyFilters,
@@ -18,7 +18,6 @@ from pool.web.api.key_shapes import (
     cursor_of,
     key_of,
     key_told,
-    keys_told,
     place_of,
     plainly,
 )
@@ -114,7 +113,8 @@ def listed(query: KeysAsked) -> Response:
     wanted, order = query.wanted(), queries.Order(query.sort, query.order == "desc")
     rows = read(queries.key_page, wanted, order, after=place_of(query.after), size=query.limit + 1)
     shown = rows[: query.limit]
-    told: dict[str, Any] = {"success": True, "data": keys_told(shown)}
+    at = now()
+    told: dict[str, Any] = {"success": True, "data": gradually(shown, lambda row: key_told(row, at))}
     told["next"] = cursor_of(shown[-1], order) if len(rows) > query.limit else None
     if query.count:
         told["total"] = read(queries.key_count, wanted)

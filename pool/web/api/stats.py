@@ -10,7 +10,7 @@ from pydantic import Field
 
 from pool.adapters import queries
 from pool.core.quota import last_reset
-from pool.web.api.answers import answer
+from pool.web.api.answers import answer, gradually
 from pool.web.api.operations import Asked, Told, operation
 from pool.web.api.status import BalanceTold, balance, counted, hour_of
 from pool.web.here import keypool, now, read
@@ -125,7 +125,8 @@ def show_stats(query: StatsAsked) -> Response:
     """Keys, requests, tokens, cost, by key and by model. A success is any 2xx."""
     at = now()
     if query.days is not None:
-        return answer({"success": True, "data": _mailboxes(at - query.days * DAY_S)})
+        found = read(queries.by_mailbox, hour_of(at - query.days * DAY_S), MOST_MAILBOXES)
+        return answer({"success": True, "data": gradually(found, _of_mailbox)})
     return answer({"success": True, "message": "Success", "data": _figures(at)})
 
 
@@ -142,16 +143,13 @@ def show_hours(query: HoursAsked) -> Response:
     return answer({"hours": [asdict(hour) for hour in hours], "next": None})
 
 
-def _mailboxes(since: float) -> list[dict[str, Any]]:
-    return [
-        {
-            "gmail_email": each.email,
-            "request_count": each.requests,
-            "avg_tokens": round(each.tokens / each.requests, 2) if each.requests else 0,
-            "error_count": each.errors,
-        }
-        for each in read(queries.by_mailbox, hour_of(since), MOST_MAILBOXES)
-    ]
+def _of_mailbox(each: queries.Mailbox) -> dict[str, Any]:
+    return {
+        "gmail_email": each.email,
+        "request_count": each.requests,
+        "avg_tokens": round(each.tokens / each.requests, 2) if each.requests else 0,
+        "error_count": each.errors,
+    }
 
 
 def _figures(at: float) -> dict[str, Any]:
