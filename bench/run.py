@@ -146,6 +146,7 @@ class Run:
         self.folder = folder
         self.servers = {"upstream": Upstream()}
         self.figures = {}
+        self.slowest = (0.0, "")
         self.reasons = []
 
     def start(self, name, begin, *arguments):
@@ -238,6 +239,7 @@ class Run:
                 if status != 200:
                     self.reasons.append(f"{path}: answered {status}")
                 self.note("pages", min(took_s) * 1000)
+                self.slowest = max(self.slowest, (min(took_s), path))
         finally:
             server.stop()
 
@@ -281,7 +283,7 @@ def rows(run):
         ),
         Row(f"an import of {TAKEN_IN:,} keys", run.median("import"), "s", 2),
         Row(f"pages at {KEYS:,} keys and {REQUESTS:,} requests: the usual one", run.median("pages"), "ms", 300, 100),
-        Row("pages: the slowest", max(run.figures.get("pages", ()), default=None), "ms", 300, 100),
+        Row(f"pages: the slowest, {run.slowest[1]}", max(run.figures.get("pages", ()), default=None), "ms", 300, 100),
         Row("1,000 open streams, every event once and in order: memory grows by", run.median(MANY.name), "MB", 45, 30),
     )
 

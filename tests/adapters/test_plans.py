@@ -59,6 +59,7 @@ ASKED = {
     "own requests": (own_requests, 1, 20),
     "pool figures": (queries.pool_figures, [1], NOW),
     "tiers": (tiers_of, 1),
+    "key counts of a pool": (queries.key_counts, NOW, queries.Wanted(NOW, pool_id=1), [7]),
     "deaths": (queries.deaths_since, NOW),
     "attempts ended": (queries.attempts_ended, HOUR, "location"),
     "client spend": (queries.client_spend, HOUR + 60.0, DAY + 60.0),

@@ -59,11 +59,17 @@ def provider_rows(session: Session, vault: Vault, slug: str | None = None) -> li
 
 
 def _keys_of(session: Session, provider_ids: list[int]) -> dict[int, tuple[int, int]]:
+    """By provider: keys that are there, and keys in the bin. Counted by indexes: no key that is there is looked at."""
     key = tables.Key
-    live = func.sum(case((key.deleted_at.is_(None), 1), else_=0))
-    binned = func.sum(case((key.deleted_at.is_not(None) & key.secret.is_not(None), 1), else_=0))
-    query = select(key.provider_id, live, binned).where(key.provider_id.in_(provider_ids)).group_by(key.provider_id)
-    return {row[0]: (int(row[1]), int(row[2])) for row in session.execute(query)}
+    counted = select(key.provider_id, func.count()).where(key.provider_id.in_(provider_ids)).group_by(key.provider_id)
+    whole = func.sum(case((key.secret.is_not(None), 1), else_=0))
+    deleted = counted.add_columns(whole).where(key.deleted_at.is_not(None))
+    gone = {row[0]: (row[1], int(row[2])) for row in session.execute(deleted)}
+    found = {}
+    for provider_id, every in session.execute(counted):
+        number, binned = gone.get(provider_id, (0, 0))
+        found[provider_id] = (every - number, binned)
+    return found
 
 
 def create_provider(session: Session, vault: Vault, slug: str, fields: Mapping[str, Any], now: float) -> None:

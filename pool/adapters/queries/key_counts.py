@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, text, union_all
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, text, union_all
 from sqlalchemy.orm import Session
 
 from pool.adapters.queries.key_filters import (
@@ -21,7 +21,8 @@ from pool.adapters.queries.key_filters import (
     in_force,
     one_of,
 )
-from pool.adapters.tables import UNTRIED, Key, KeyHealth
+from pool.adapters.queries.pools import seated
+from pool.adapters.tables import UNTRIED, Key, KeyHealth, Membership
 
 _NEVER_TRIED: Any = text(UNTRIED)
 
@@ -57,12 +58,14 @@ def key_counts(
     Where `limited` is told (the keys at a limit of their own, which only memory knows), those and the ones never tried
     are counted as well. `overlap` is kept between calls by who counts often.
     """
-    if wanted is not None and wanted != Wanted(wanted.now):
+    pool_id = wanted.pool_id if wanted is not None else None
+    if wanted is not None and wanted != Wanted(wanted.now, pool_id=pool_id):
         return _in_one_walk(session, now, wanted, limited)
-    counts = _of_all(session, now, overlap or Overlap())
+    there = [] if pool_id is None else [_sits_in(pool_id, Key.id)]
+    counts = _of_all(session, now, overlap or Overlap()) if pool_id is None else _of_pool(session, now, pool_id)
     if limited is not None:
-        counts[LIMITED] = _number(session, _live(one_of(limited))) if limited else 0
-        counts[UNTESTED] = _number(session, _live(_NEVER_TRIED))
+        counts[LIMITED] = _number(session, _live(one_of(limited), *there)) if limited else 0
+        counts[UNTESTED] = _number(session, _live(_NEVER_TRIED, *there))
     return counts
 
 
@@ -72,18 +75,38 @@ def _of_all(session: Session, now: float, overlap: Overlap) -> dict[str, int]:
     total = _number(session, select(func.count()).select_from(Key)) - binned
     dead = _number(session, _live(Key.dead_at.is_not(None)))
     disabled = _number(session, _live(_disabled(now), Key.dead_at.is_(None)))
-    stopped = union_all(
-        select(Key.id).where(Key.deleted_at.is_not(None)),
-        select(Key.id).where(Key.dead_at.is_not(None)),
-        select(Key.id).where(_disabled(now)),
-    )
     resting = select(KeyHealth.key_id).where(in_force(now)).distinct()
-    both = resting.where(KeyHealth.key_id.in_(stopped))
+    both = resting.where(KeyHealth.key_id.in_(_stopped(now)))
     cooling = _number(session, select(func.count()).select_from(resting.subquery()))
     cooling -= overlap.counted(
         (binned, dead, disabled), now, lambda: _number(session, select(func.count()).select_from(both.subquery()))
     )
     return _told(total, dead, disabled, max(0, cooling))
+
+
+def _of_pool(session: Session, now: float, pool_id: int) -> dict[str, int]:
+    """By the same indexes: what each of them finds is looked up among the pool's keys."""
+    there = _sits_in(pool_id, Key.id)
+    total = seated(session, Membership.pool_id == pool_id).get(pool_id, 0)
+    dead = _number(session, _live(Key.dead_at.is_not(None), there))
+    disabled = _number(session, _live(_disabled(now), Key.dead_at.is_(None), there))
+    resting = select(KeyHealth.key_id).where(in_force(now), _sits_in(pool_id, KeyHealth.key_id)).distinct()
+    cooling = select(func.count()).select_from(resting.where(KeyHealth.key_id.not_in(_stopped(now))).subquery())
+    return _told(total, dead, disabled, _number(session, cooling))
+
+
+def _sits_in(pool_id: int, key_id: Any) -> ColumnElement[bool]:
+    seat = Membership
+    return exists().where(seat.pool_id == pool_id, seat.key_id == key_id, seat.removed_at.is_(None))
+
+
+def _stopped(now: float) -> Any:
+    """Keys that are out of service, whatever they rest for."""
+    return union_all(
+        select(Key.id).where(Key.deleted_at.is_not(None)),
+        select(Key.id).where(Key.dead_at.is_not(None)),
+        select(Key.id).where(_disabled(now)),
+    )
 
 
 def _in_one_walk(

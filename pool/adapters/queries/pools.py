@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from pool.adapters.tables import ClientKey, Key, Membership, Pool
@@ -57,7 +58,7 @@ class ClientRow:
 
 def pool_rows(session: Session) -> list[PoolRow]:
     """Every pool, the default one first."""
-    return [_pool(row) for row in session.execute(_pools().order_by(Pool.is_default.desc(), Pool.name, Pool.id))]
+    return _told(session, _pools().order_by(Pool.is_default.desc(), Pool.name, Pool.id))
 
 
 def pool_page(session: Session, *, after: int = 0, size: int = 50, search: str = "") -> list[PoolRow]:
@@ -65,12 +66,24 @@ def pool_page(session: Session, *, after: int = 0, size: int = 50, search: str =
     query = _pools().where(Pool.id > after).order_by(Pool.id).limit(size)
     if search:
         query = query.where(Pool.name.icontains(search, autoescape=True))
-    return [_pool(row) for row in session.execute(query)]
+    return _told(session, query)
 
 
 def pool_row(session: Session, pool_id: int) -> PoolRow | None:
-    row = session.execute(_pools().where(Pool.id == pool_id)).first()
-    return _pool(row) if row else None
+    return next(iter(_told(session, _pools().where(Pool.id == pool_id))), None)
+
+
+def seated(session: Session, *of_pools: ColumnElement[bool]) -> dict[int, int]:
+    """How many keys are in each pool, by its id; none is not there.
+
+    All seats by their index, less those of keys in the bin, which are few: no key that is not there is looked at.
+    """
+    seat = Membership
+    counted = select(seat.pool_id, func.count()).where(seat.removed_at.is_(None), *of_pools).group_by(seat.pool_id)
+    binned = counted.join(Key, Key.id == seat.key_id).where(Key.deleted_at.is_not(None))
+    found = Counter(dict(session.execute(counted).all()))
+    found.subtract(dict(session.execute(binned).all()))
+    return found
 
 
 def enabled_keys(session: Session, pool_id: int, now: float) -> int:
@@ -104,28 +117,27 @@ _NEWEST = (ClientKey.revoked_at.is_not(None), ClientKey.id.desc())
 
 
 def _pools() -> Select[*tuple[Any, ...]]:
-    seated = (
-        select(func.count())
-        .select_from(Membership)
-        .join(Key, Key.id == Membership.key_id)
-        .where(Membership.pool_id == Pool.id, Membership.removed_at.is_(None), Key.deleted_at.is_(None))
-        .scalar_subquery()
-    )
     fallback = aliased(Pool)
     return select(
         Pool.id, Pool.name, Pool.description, Pool.enabled, Pool.is_default, Pool.policy, Pool.allowed_models,
-        Pool.auth_hint, Pool.previous_auth_until, Pool.created_at, seated, fallback.id, fallback.name,
-        Pool.older_auth, Pool.public_id, Pool.updated_at, Pool.aliases, Pool.limits,
+        Pool.auth_hint, Pool.previous_auth_until, Pool.created_at, fallback.id, fallback.name, Pool.older_auth,
+        Pool.public_id, Pool.updated_at, Pool.aliases, Pool.limits,
     ).outerjoin(fallback, fallback.id == Pool.fallback_pool_id)  # fmt: skip
 
 
-def _pool(row: Any) -> PoolRow:
+def _told(session: Session, pools: Select[*tuple[Any, ...]]) -> list[PoolRow]:
+    rows = session.execute(pools).all()
+    of_pools = [Membership.pool_id == rows[0][0]] if len(rows) == 1 else []
+    keys = seated(session, *of_pools) if rows else {}
+    return [_pool(row, keys.get(row[0], 0)) for row in rows]
+
+
+def _pool(row: Any, keys: int) -> PoolRow:
     return PoolRow(
         id=row[0], name=row[1], description=row[2], enabled=row[3], is_default=row[4], policy=row[5] or "",
         allowed_models=tuple(row[6] or ()), auth_hint=row[7], previous_auth_until=row[8] or 0.0, created_at=row[9],
-        keys=row[10], fallback_id=row[11], fallback=row[12] or "",
-        graces=(row[8] or 0.0, *(row[13] or {}).values()), public_id=row[14], updated_at=row[15],
-        aliases=row[16] or {}, limits=row[17] or {},
+        keys=keys, fallback_id=row[10], fallback=row[11] or "", graces=(row[8] or 0.0, *(row[12] or {}).values()),
+        public_id=row[13], updated_at=row[14], aliases=row[15] or {}, limits=row[16] or {},
     )  # fmt: skip
 
 
