@@ -1,5 +1,6 @@
 """What an audit of the pinned packages comes to: only what is vulnerable fails it, not a service that is away."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,8 +23,11 @@ sick[a,b]==1.0 ; python_version < '4' \\
 """
 
 
-def audited(tmp_path, answers, complaint=AWAY):
-    """Runs the tool beside a pip-audit that answers so, service by service; where one answers None, it complains."""
+def audited(tmp_path, answers, complaint=AWAY, node=None):
+    """Runs the tool beside a pip-audit that answers so, service by service; where one answers None, it complains.
+
+    `node`: what npm prints of a lock for Node, where there is one.
+    """
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "audit.py").write_bytes((ROOT / "tools" / "audit.py").read_bytes())
     program = tmp_path / ".venv-audit" / "bin" / "pip-audit"
@@ -38,18 +42,28 @@ def audited(tmp_path, answers, complaint=AWAY):
     program.chmod(0o755)
     (tmp_path / "r.txt").write_text(LOCK)
     (tmp_path / "other.txt").write_text(LOCK.replace("well==2.0", "well==1.9"))
+    path = os.environ["PATH"]
+    if node is not None:
+        lock = tmp_path / "tests" / "clients" / "node" / "package-lock.json"
+        lock.parent.mkdir(parents=True)
+        lock.write_text("{}")
+        npm = tmp_path / "bin" / "npm"
+        npm.parent.mkdir()
+        npm.write_text(f"#!/bin/sh\necho '{node}'\n")
+        npm.chmod(0o755)
+        path = f"{npm.parent}:{path}"
     command = [sys.executable, tmp_path / "tools" / "audit.py", "r.txt", "other.txt"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": path})
     return done.returncode, done.stdout
 
 
 @pytest.mark.parametrize(
     ("answers", "code", "said"),
     [
-        ({"pypi": [WELL, UNKNOWN], "osv": None}, 0, "2 packages audited, 0 vulnerabilities found, 2 unknown."),
+        ({"pypi": [WELL, UNKNOWN], "osv": None}, 0, "1 packages audited, 0 vulnerabilities found, 2 unknown."),
         ({"pypi": [WELL, SICK], "osv": None}, 1, "sick 1.0: PYSEC-2026-1, fixed in 1.1"),
         ({"pypi": [UNKNOWN], "osv": [SICK]}, 1, "sick 1.0: PYSEC-2026-1, fixed in 1.1"),
-        ({"pypi": None, "osv": [WELL]}, 0, "2 packages audited"),
+        ({"pypi": None, "osv": [WELL]}, 0, "1 packages audited"),
         (
             {"pypi": [UNKNOWN], "osv": None},
             0,
@@ -60,6 +74,21 @@ def audited(tmp_path, answers, complaint=AWAY):
 )
 def test_only_what_is_vulnerable_fails_it(tmp_path, answers, code, said):
     ended, told = audited(tmp_path, answers)
+    assert ended == code
+    assert said in told
+
+
+@pytest.mark.parametrize(
+    ("node", "code", "said"),
+    [
+        ('{"vulnerabilities": {}}', 0, "npm: 0 vulnerable packages."),
+        ('{"vulnerabilities": {"ws": {"range": "<8.17.1", "severity": "high"}}}', 1, "ws <8.17.1: high"),
+        ('{"message": "405 Method Not Allowed"}', 0, "nothing of the clients in Node was audited"),
+        ("npm error", 0, "nothing of the clients in Node was audited"),
+    ],
+)
+def test_so_does_a_lock_of_node(tmp_path, node, code, said):
+    ended, told = audited(tmp_path, {"pypi": [WELL], "osv": None}, node=node)
     assert ended == code
     assert said in told
 

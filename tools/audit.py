@@ -1,10 +1,12 @@
 """Asks whether anything we pin has a known vulnerability, by pip-audit; its arguments are the requirements files.
 
-Ends with 1 where something has one, and with 2 where pip-audit itself fails. Where no advisory service answers it says
-that nothing is known, and ends with 0: a machine without a network can still check the rest.
+The lock of the clients we try in Node is asked of npm, where there is one. Ends with 1 where something has one, and
+with 2 where pip-audit itself fails. Where no advisory service answers it says that nothing is known, and ends with 0:
+a machine without a network can still check the rest.
 """
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,18 +18,24 @@ import orjson
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("pypi", "osv")
 PROGRAM = ROOT / ".venv-audit" / "bin" / "pip-audit"
+NODE = ROOT / "tests" / "clients" / "node" / "package-lock.json"
+NPM_AUDIT = ("npm", "audit", "--package-lock-only", "--json")
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[a-z0-9,-]+\])?==([^\s;]+)", re.MULTILINE)
 AWAY = re.compile(r"^(requests|urllib3)\.exceptions\.|\bServiceError\b|\bConnectionError\b", re.MULTILINE)
 """What pip-audit ends with where its service does not answer."""
 
 
 def main(files):
+    return max(python_packages(files), node_packages())
+
+
+def python_packages(files):
     pinned = {pin for file in files for pin in PIN.findall((ROOT / file).read_text())}
     for service in SERVICES:
         said = asked(service, pinned)
         known = [each for each in said if "vulns" in each]
         if known:
-            return judged(known, said)
+            return judged(known, pinned)
     sys.stdout.write(
         f"No advisory service knows anything of the {len(pinned)} packages pinned in {len(files)} files,"
         " or none answers: nothing was audited.\n"
@@ -66,14 +74,32 @@ def report(service, packages):
     sys.exit(2)
 
 
-def judged(known, said):
+def judged(known, pinned):
     """The exit code, and what is told of it."""
-    found = [(each, vulnerability) for each in known for vulnerability in each["vulns"]]
-    for each, vulnerability in found:
-        fixed = ", ".join(vulnerability["fix_versions"]) or "no version yet"
-        sys.stdout.write(f"{each['name']} {each['version']}: {vulnerability['id']}, fixed in {fixed}\n")
-    unknown = len(said) - len(known)
-    sys.stdout.write(f"{len(known)} packages audited, {len(found)} vulnerabilities found, {unknown} unknown.\n")
+    found = {(each["name"], each["version"]): each["vulns"] for each in known}
+    holes = 0
+    for (name, version), vulnerabilities in sorted(found.items()):
+        for each in vulnerabilities:
+            fixed = ", ".join(each["fix_versions"]) or "no version yet"
+            sys.stdout.write(f"{name} {version}: {each['id']}, fixed in {fixed}\n")
+            holes += 1
+    unknown = len(pinned) - len(found)
+    sys.stdout.write(f"{len(found)} packages audited, {holes} vulnerabilities found, {unknown} unknown.\n")
+    return 1 if holes else 0
+
+
+def node_packages():
+    if not NODE.exists() or not shutil.which("npm"):
+        return 0
+    done = subprocess.run(NPM_AUDIT, cwd=NODE.parent, check=False, capture_output=True, text=True)
+    try:
+        found = orjson.loads(done.stdout)["vulnerabilities"]
+    except (ValueError, LookupError):
+        sys.stdout.write("No advisory service answers npm: nothing of the clients in Node was audited.\n")
+        return 0
+    for name, each in sorted(found.items()):
+        sys.stdout.write(f"{name} {each['range']}: {each['severity']}\n")
+    sys.stdout.write(f"npm: {len(found)} vulnerable packages.\n")
     return 1 if found else 0
 
 
