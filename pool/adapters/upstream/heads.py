@@ -27,6 +27,11 @@ _OURS = frozenset(
     "te trailer upgrade expect".split()
 )
 _DEFAULTS = (("Accept-Encoding", "identity"), ("User-Agent", "keypool"))
+_APART = _OURS | {"accept-encoding", "user-agent"}
+"""What is left out, looked at closer or has a default."""
+
+_FORBIDDEN = "a request header holds a character that HTTP does not allow"
+_TOO_LONG = "the request head is too long"
 
 
 class Origin(NamedTuple):
@@ -53,7 +58,28 @@ class Head:
 
 @lru_cache(maxsize=KEPT_HEADS)
 def head_of(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> Head:
-    """The head for these values. Raises `CannotConnect`, without quoting any of them, for what HTTP forbids."""
+    """The head for these values. Raises `CannotConnect`, without quoting any of them, for what HTTP forbids.
+
+    The last header is the one with the key, as a rule: where there are more keys than heads are kept, it is added to
+    what is kept of the others.
+    """
+    if not headers or headers[-1][0].lower() in _APART:
+        return _kept(method, url, headers, None)
+    name, value = headers[-1]
+    head = _kept(method, url, headers[:-1], name)
+    if not _VALUE.fullmatch(value):
+        raise CannotConnect(_FORBIDDEN)
+    lines = b"%b%b: %b\r\n" % (head.lines, name.encode("ascii"), value.encode("ascii"))
+    if len(lines) > HEAD_LIMIT_BYTES:
+        raise CannotConnect(_TOO_LONG)
+    return Head(head.origin, method, lines)
+
+
+@lru_cache(maxsize=KEPT_HEADS)
+def _kept(method: str, url: str, headers: tuple[tuple[str, str], ...], last: str | None) -> Head:
+    """The head without its `last` header, whose name is looked at here."""
+    if last is not None and not _NAME.fullmatch(last):
+        raise CannotConnect(_FORBIDDEN)
     if not _METHOD.fullmatch(method) or method == "CONNECT":
         raise CannotConnect("the request method is not allowed")
     match = _URL.fullmatch(url)
@@ -64,7 +90,7 @@ def head_of(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> Head
     lines += [f"{name}: {value}" for name, value in sendable(headers)]
     head = "\r\n".join(lines).encode("ascii") + b"\r\n"
     if len(head) > HEAD_LIMIT_BYTES:
-        raise CannotConnect("the request head is too long")
+        raise CannotConnect(_TOO_LONG)
     return Head(origin, method, head)
 
 
@@ -87,7 +113,7 @@ def sendable(headers: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
     kept, names = [], set()
     for name, value in headers:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            raise CannotConnect("a request header holds a character that HTTP does not allow")
+            raise CannotConnect(_FORBIDDEN)
         lower = name.lower()
         # Only what we can decode may be asked for.
         if lower in _OURS or (lower == "accept-encoding" and value not in ("gzip", "identity")):
