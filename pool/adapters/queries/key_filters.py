@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,7 @@ class Wanted:
 
     `code` is a status (429) or a word (overloaded) of the last error, or of what the key rests for. `limited` are the
     keys at a limit of their own, which only memory knows. `import_id`: what an import made, brought back or linked.
-    `model`: those that rest for it now, or for every model. `added_since`: Unix seconds.
+    `model`: those that rest for it now, or for every model. `added_since`: Unix seconds. `ids`: of these at most.
     """
 
     now: float = 0.0
@@ -58,6 +58,7 @@ class Wanted:
     import_id: int | None = None
     model: str = ""
     added_since: float | None = None
+    ids: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ SORTS: dict[str, Any] = {
 
 def conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     found = of_pool_and_search(wanted.pool_id, wanted.search, wanted.binned)
+    if wanted.ids is not None:
+        found.append(Key.id.in_(wanted.ids))
     if wanted.state:
         found.append(state(wanted))
     if wanted.code:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -126,9 +126,9 @@ def reasons_of(at: float) -> list[str]:
     return lately("reasons", read, queries.rest_reasons, at, MOST_REASONS)
 
 
-def counts_of(wanted: queries.Wanted) -> dict[str, int]:
-    """How many keys stand how, of those that everything but the state leaves."""
-    every = replace(wanted, state="", limited=())
+def counts_of(wanted: queries.Wanted, found: Sequence[queries.KeyRow] | None = None) -> dict[str, int]:
+    """How many keys stand how, of those that everything but the state leaves; these are all, where they are `found`."""
+    every = replace(wanted, state="", limited=(), ids=None if found is None else [row.id for row in found])
     return read(queries.key_counts, wanted.now, every, limited_keys())
 
 
