@@ -33,6 +33,15 @@ def p99_s(call):
     return min(took_s(call, 300)[296] for _ in range(10))
 
 
+@pytest.fixture
+def quick_s(policy):
+    """What a choice may take: 50 µs, or on a slow machine five times what it takes there among ten keys."""
+    few = rotation_of(10)
+    for key_id in range(0, 10, 2):
+        few.bench(key_id, "quota_day", NOW + 3600, "m")
+    return max(50e-6, 5 * p99_s(lambda: few.choose(policy, "m", NOW)))
+
+
 @pytest.fixture(scope="module")
 def crowd():
     """Half of the keys cool down for the model `m`, in all its models a tenth, and some for every model."""
@@ -49,26 +58,26 @@ def crowd():
 
 @pytest.mark.alone
 @pytest.mark.parametrize("policy", POLICIES)
-def test_choosing_is_quick_from_the_first_time_on(crowd, policy):
+def test_choosing_is_quick_from_the_first_time_on(crowd, policy, quick_s):
     assert took_s(lambda: crowd.choose(policy, "m", NOW), 1)[0] < 0.01
-    assert p99_s(lambda: crowd.choose(policy, "m", NOW)) < 50e-6
+    assert p99_s(lambda: crowd.choose(policy, "m", NOW)) < quick_s
     assert "m" not in crowd.benches(crowd.choose(policy, "m", NOW))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_choosing_is_quick_when_many_models_take_turns(crowd, policy):
+def test_choosing_is_quick_when_many_models_take_turns(crowd, policy, quick_s):
     turn = iter(range(1_000_000))
-    assert p99_s(lambda: crowd.choose(policy, f"model-{next(turn) % 10}", NOW)) < 60e-6
+    assert p99_s(lambda: crowd.choose(policy, f"model-{next(turn) % 10}", NOW)) < 1.2 * quick_s
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_preview_is_as_quick_as_a_choice(crowd, policy):
-    assert p99_s(lambda: crowd.preview(policy, "m", NOW)) < 50e-6
+def test_a_preview_is_as_quick_as_a_choice(crowd, policy, quick_s):
+    assert p99_s(lambda: crowd.preview(policy, "m", NOW)) < quick_s
 
 
 @pytest.mark.alone
 @pytest.mark.parametrize("policy", POLICIES)
-def test_a_thousand_keys_without_room_cost_one_request_little(crowd, policy):
+def test_a_thousand_keys_without_room_cost_one_request_little(crowd, policy, quick_s):
     def request():
         tried = {}
         for _ in range(1_000):
@@ -76,12 +85,12 @@ def test_a_thousand_keys_without_room_cost_one_request_little(crowd, policy):
         assert len(tried) == 1_000
 
     # Until the last of them all that other models outdated is corrected.
-    assert took_s(request, 8)[0] < 0.04
+    assert took_s(request, 8)[0] < 800 * quick_s
 
 
 @pytest.mark.alone
 @pytest.mark.parametrize("policy", POLICIES)
-def test_tried_keys_that_stay_in_front_do_not_add_up(policy):
+def test_tried_keys_that_stay_in_front_do_not_add_up(policy, quick_s):
     """The heavy keys are due again and again while the request is not to have them."""
     rotation = Rotation(
         (Member(n, 100 if n % 20 == 0 else 1, used=n) for n in range(20_000)), random.Random(1), Vitals()
@@ -93,7 +102,7 @@ def test_tried_keys_that_stay_in_front_do_not_add_up(policy):
             tried[rotation.choose(policy, "m", NOW, tried)] = None
         assert len(tried) == 2_000
 
-    assert took_s(request, 2)[0] < 0.2
+    assert took_s(request, 2)[0] < 2_000 * 2 * quick_s
 
 
 @pytest.mark.alone
