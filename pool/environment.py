@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pool.core.addresses import base_url
+
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 ALIASES = {"ADMIN_KEY": "ADMIN_PASSWORD", "GEMINI_API_KEYS": "API_KEYS"}
@@ -102,8 +104,10 @@ def _named(variables: Mapping[str, str]) -> dict[str, str]:
         if not value and (path := variables.get(f"{name}_FILE")):
             try:
                 value = Path(path).read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise BadStart(f"{name}_FILE: {path} cannot be read ({error.args[1]}).") from None
+            except OSError as error:
+                raise BadStart(f"{name}_FILE: {path} cannot be read ({error.strerror}).") from None
+            except UnicodeDecodeError:  # it holds what was read
+                raise BadStart(f"{name}_FILE: {path} is not UTF-8.") from None
         if value:
             named.setdefault(ALIASES.get(name, name), value)
     return named
@@ -175,9 +179,10 @@ def _one_of(name: str, text: str | None, words: tuple[str, ...]) -> str | None:
 def _url(name: str, text: str | None) -> str | None:
     if not text:
         return None
-    if not text.startswith(("http://", "https://")):
-        raise BadStart(f"{name}: {text!r} is not an http:// or https:// URL.")
-    return text.rstrip("/")
+    try:
+        return base_url(text)
+    except ValueError as error:  # nothing of it is quoted: it may hold a password
+        raise BadStart(f"{name}: {error}.") from None
 
 
 def _list(text: str) -> tuple[str, ...]:

@@ -1,3 +1,4 @@
+import traceback
 from pathlib import Path
 
 import pytest
@@ -70,10 +71,16 @@ def test_a_secret_may_come_from_a_file(tmp_path):
 
 
 def test_a_file_that_cannot_be_read_stops_the_start(tmp_path):
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    for file in (tmp_path / "missing", tmp_path, tmp_path / "binary"):
+    for file in (tmp_path / "missing", tmp_path):
         with pytest.raises(BadStart, match=f"SECRET_KEY_FILE: {file} cannot be read"):
             read(SECRET_KEY_FILE=str(file))
+
+
+def test_a_file_in_another_encoding_stops_the_start_and_is_not_quoted(tmp_path):
+    (tmp_path / "latin").write_bytes("grün-and-secret".encode("latin-1"))
+    with pytest.raises(BadStart, match=r"SECRET_KEY_FILE: .* is not UTF-8") as refused:
+        read(SECRET_KEY_FILE=str(tmp_path / "latin"))
+    assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
 @pytest.mark.parametrize("port", ["eighty", "-1", "65536", "80.5", "²", "8e3", " "])
@@ -99,6 +106,13 @@ def test_the_log_is_text_or_json():
 def test_a_url_that_is_none_stops_the_start(name, url):
     with pytest.raises(BadStart, match=f"^{name}: "):
         read(**{name: url})
+
+
+@pytest.mark.parametrize("url", ["https://me:hidden@g.test", "http://169.254.169.254/", "https://g.test/v1?key=hidden"])
+def test_a_url_no_provider_may_have_stops_the_start_and_is_not_quoted(url):
+    with pytest.raises(BadStart, match=r"^OPENAI_UPSTREAM_URL: ") as refused:
+        read(OPENAI_UPSTREAM_URL=url)
+    assert "hidden" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

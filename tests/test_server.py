@@ -292,6 +292,29 @@ def test_a_load_balancer_is_told_before_connections_are_refused(
         assert time.monotonic() - began > 3
 
 
+def test_a_reload_refuses_nobody(server: Server) -> None:
+    seen: list[int] = []
+    over = Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            seen.append(chat(server).status_code)  # each on a connection of its own
+            gevent.sleep(0.01)
+
+    callers = [gevent.spawn(ask) for _ in range(4)]
+    before = server.worker_pid()
+    os.kill(server.process.pid, signal.SIGHUP)
+    deadline = time.monotonic() + 15
+    while server.worker_pid() == before and time.monotonic() < deadline:
+        gevent.sleep(0.1)
+    gevent.sleep(2)
+    over.set()
+    gevent.joinall(callers, raise_error=True)
+    assert server.worker_pid() != before
+    assert len(seen) > 20
+    assert set(seen) == {200}
+
+
 def test_a_stream_that_outlasts_the_drain_ends_with_an_error_event(
     upstream: ScriptedUpstream, instance_template: Path, tmp_path: Path
 ) -> None:

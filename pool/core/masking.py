@@ -14,6 +14,12 @@ _SURE_SHAPES = re.compile(
     rb"|sk-[0-9A-Za-z_\-]{16,})|(?<=[?&]key=)[0-9A-Za-z_\-.]{16,}|(?<=Bearer )[0-9A-Za-z_\-.]{20,}"
 )
 """What is a key and nothing else, as it stands in JSON; none of them matches a mask."""
+_ESCAPES = re.compile(rb"\\(?:u00([0-9a-fA-F]{2})|(.))", re.DOTALL)
+"""Escapes of JSON, each whole, so that what follows an escaped backslash is none."""
+
+_PLAIN = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-.+/=~:")
+"""What keys are made of, and no text of JSON need escape."""
+
 _MASKED = re.compile(r".{8}\.{3}.{4}")
 _HIDDEN = re.compile(r"\.{3}|…|\*")
 _PROJECT = re.compile(r"(?<=projects/)\d+|(?<=project_number:)\d+|(?<=project[ =])\d{6,}")
@@ -42,8 +48,19 @@ def redact(text: str, *secrets: str) -> str:
 
 
 def redact_bytes(body: bytes, secret: str) -> bytes:
-    """The same for an error that goes to a client: touched only where it holds the key itself, or looks like one."""
+    """The same for an error that goes to a client: touched only where it holds the key itself, or looks like one.
+
+    Some servers write a `/` or a `+` of JSON as `\\/` and `\\u002B`, which its reader turns back.
+    """
+    plain = _ESCAPES.sub(_unescaped, body) if b"\\" in body else body
+    told = plain
     needle = secret.encode()
-    if needle and needle in body:
-        body = body.replace(needle, mask(secret).encode())
-    return _SURE_SHAPES.sub(lambda found: mask(found[0].decode()).encode(), body)
+    if needle and needle in told:
+        told = told.replace(needle, mask(secret).encode())
+    told = _SURE_SHAPES.sub(lambda found: mask(found[0].decode()).encode(), told)
+    return body if told == plain else told
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    char = bytes.fromhex(found[1].decode()) if found[1] else found[2]
+    return char if (found[1] or char == b"/") and char[0] in _PLAIN else found[0]

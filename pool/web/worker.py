@@ -37,6 +37,9 @@ IDLE_S = 75.0
 
 SWEEP_S = 1.0
 
+FIRST_S = 1.0
+"""What came in before a stopping worker closed its doors may take so long to begin: gunicorn looks once a second."""
+
 LAST_WORDS_S = 2.5
 """How long before the end of the drain what still runs is told to end."""
 
@@ -71,6 +74,9 @@ class Worker(GeventWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._idle: dict[Any, float] = {}
+        self._new: set[Any] = set()
+        """Connections that asked nothing yet: whoever is behind one takes its end for a failure."""
+
         self._bases: dict[Any, dict[str, Any]] = {}
         # Where it is set, gunicorn cuts paths by it.
         self._may_be_plain = not os.environ.get("SCRIPT_NAME")
@@ -108,15 +114,19 @@ class Worker(GeventWorker):
         while self.alive:
             gevent.sleep(0.1)
         Service.draining = True
+        for client in self._idle.keys() - self._new:
+            _shutdown(client, socket.SHUT_RD)
+        gevent.sleep(FIRST_S)
         for client in list(self._idle):
             _shutdown(client, socket.SHUT_RD)
-        gevent.sleep(max(0.0, self.cfg.graceful_timeout - LAST_WORDS_S))
+        gevent.sleep(max(0.0, self.cfg.graceful_timeout - FIRST_S - LAST_WORDS_S))
         for watch in list(Watch.running):
             watch.drain()
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         request = None
         arrivals = gevent.get_hub().loop.io(client.fileno(), _READABLE)
+        self._new.add(client)
         try:
             client.setblocking(True)
             parser = Parser(self.cfg, client, addr)
@@ -126,6 +136,7 @@ class Worker(GeventWorker):
             while True:
                 end_request()
                 request = self._next_request(parser, client, arrivals)
+                self._new.discard(client)
                 if request is None:
                     break
                 self._serve(listener_name, request, client, addr, arrivals)
@@ -141,6 +152,7 @@ class Worker(GeventWorker):
             self.handle_error(request, client, addr, error)
             _linger(client)
         finally:
+            self._new.discard(client)
             arrivals.close()
             util.close(client)
 
@@ -227,13 +239,19 @@ class Worker(GeventWorker):
     def _readable(self, client: Any, arrivals: Any) -> bool:
         """Wait for a byte, or the end; False where the worker stops. `_sweep` ends those that wait for too long."""
         if not self.alive:
-            return False
+            return client in self._new and self._soon_readable(arrivals)
         self._idle[client] = monotonic()
         try:
             gevent.get_hub().wait(arrivals)
         finally:
             self._idle.pop(client, None)
         return True
+
+    def _soon_readable(self, arrivals: Any) -> bool:
+        with gevent.Timeout(FIRST_S, False):
+            gevent.get_hub().wait(arrivals)
+            return True
+        return False
 
     def _sweep(self) -> None:
         """One timer for all connections: each wait would need one of its own."""

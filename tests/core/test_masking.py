@@ -1,3 +1,4 @@
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,3 +114,22 @@ def test_a_mask_of_anybody_is_told_from_a_key(shown):
 @pytest.mark.parametrize("key", ["AIzaSy" + "x" * 33, "AQ.Ab8RN6" + "k" * 44, "sk-proj-a_b-c.d" + "y" * 30, ""])
 def test_a_key_is_no_mask(key):
     assert not is_masked(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "written"),
+    [
+        ("Zm9v/YmFy+Keys01", rb"Zm9v\/YmFy+Keys01"),
+        ("Zm9v/YmFy+Keys01", rb"Zm9v/YmFy\u002BKeys01"),
+        ("nothing-known-01", rb"nothing\u002dknown\u002D01"),
+        ("", OPENAI.encode().replace(b"-", rb"\u002d", 1)),
+    ],
+)
+def test_a_key_that_json_escapes_is_hidden_as_well(key, written):
+    told = orjson.loads(redact_bytes(b'{"error": "\\u0022 no key ' + written + b' \\n\\/"}', key))
+    assert told == {"error": f'" no key {mask(key or OPENAI)} \n/'}
+
+
+@pytest.mark.parametrize("body", [rb'{"a": "\\u002D \/ \u0041 \" \n"}', rb'"\\\u002f"', b"\\", rb"\u00", rb"\u002"])
+def test_escapes_without_a_key_stay_as_they_are(body):
+    assert redact_bytes(body, "sixteen-letters!") == body

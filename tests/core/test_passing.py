@@ -457,3 +457,15 @@ def test_what_follows_a_half_event_is_not_written_at_once() -> None:
     for block in (ROLE, WORD, WORD, WORD[:20]):
         reader.feed(block)
     assert not reader.pass_on(lambda _piece: True, WORD)
+
+
+@pytest.mark.parametrize("between", [b"", b": ping\r\n\r\n"])
+def test_an_end_of_line_cut_in_two_is_passed_on_whole_and_at_once(between: bytes) -> None:
+    """Whoever splits at "\\r\\n\\r\\n" alone, and waits for it, has each event when it came."""
+    reader, said = openai_reader(), event(chunk({"content": "hi"}), b"\r\n\r\n")
+    out = reader.feed(event(chunk({"role": "assistant", "content": ""}), b"\r\n\r\n"))
+    for _ in range(4):
+        out += reader.feed(said[:-1])
+        out += reader.feed(said[-1:] + between)
+        assert out.endswith(said)
+    assert out.count(b"\r\n\r\n") == 5

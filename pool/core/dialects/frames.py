@@ -29,7 +29,8 @@ class Frame:
 
     def learn(self, event: bytes) -> None:
         """Take the shape of one whole event of one line, which may go on as it is."""
-        if b"\\" in event or event.find(b"\n") != len(event) - 2:
+        # One that ends "\r\n\r" waits for the rest of its end.
+        if b"\\" in event or not event.endswith(b"\n\n") or event.find(b"\n") != len(event) - 2:
             return
         self.known = False
         if not self._left:

@@ -12,6 +12,7 @@ from pool.core import sse
 from pool.core.calls import NO_USAGE, Call, Upload, Usage
 from pool.core.dialects.frames import Frame
 from pool.core.dialects.spoken import Spoken
+from pool.core.masking import redact
 
 TOO_LARGE = b'{"error":{"message":"The upstream sent an event that is too large.","code":502}}'
 MISSHAPEN = (AttributeError, TypeError, LookupError, ValueError, ArithmeticError, RecursionError)
@@ -105,6 +106,8 @@ class PassingReader:
         self.finished = True
 
     def _pass(self, whole: bytes) -> bytes:
+        if whole[:1] == b"\n":  # the end of the end of an event that is out already
+            return b"\n" + (self._pass(whole[1:]) if len(whole) > 1 else b"")
         out = []
         for block in sse.blocks(whole):
             out.append(self._block(block))
@@ -247,7 +250,7 @@ BACK_PREFIX = "x-goog-upload-"
 def passed_back(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """An upstream's headers (lower-case) that may reach a client, beside the type and length of its answer."""
     return tuple(
-        (name.title(), value)
+        (name.title(), redact(value))
         for name, value in headers.items()
         if (name in BACK_HEADERS or name.startswith(BACK_PREFIX)) and value.isascii() and value.isprintable()
     )
