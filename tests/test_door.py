@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -105,6 +106,21 @@ def test_an_instance_that_dies_before_its_answer_costs_no_request(
     with door(tmp_path, *(instance.port for instance in instances)) as url:
         assert [ask(url).status_code for _ in range(ASKED)] == [200] * ASKED
     assert seen(instances)[0] >= 1
+
+
+def test_a_body_nobody_takes_is_refused_before_it_is_sent(
+    instances: tuple[ScriptedUpstream, ScriptedUpstream], tmp_path: Path
+) -> None:
+    """Strangers, too, send to the door before an instance sees them: what waits there is bounded."""
+    with door(tmp_path, *(instance.port for instance in instances)) as url:
+        place = urlsplit(url)
+        with socket.create_connection((place.hostname, place.port), timeout=20) as sock:
+            sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 314572800\r\n\r\n")
+            said = sock.recv(65_536)
+        assert said.startswith(b"HTTP/1.1 413 ")
+        assert b'"code":"request_too_large"' in said
+        assert ask(url, data=b'{"contents": "' + b"x" * 900_000 + b'"}').status_code == 200
+    assert sum(seen(instances)) == 1
 
 
 @pytest.mark.slow
