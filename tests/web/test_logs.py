@@ -70,6 +70,7 @@ def test_a_line_of_json_says_when_who_and_what(written: io.StringIO) -> None:
 @in_text
 def test_a_line_of_text_names_the_request_and_none_where_there_is_none(written: io.StringIO) -> None:
     log = logging.getLogger("pool.jobs")
+    end_request()  # that of an app that was called without a server
     log.warning("before")
     request_id = begin_request()
     log.warning("meanwhile")
