@@ -117,6 +117,8 @@ def _check(environment: Environment) -> None:
     sqlite = environment.database_url.startswith("sqlite:///")
     if not sqlite and not environment.database_url.startswith(("postgresql://", "postgresql+psycopg://")):
         raise BadStart("DATABASE_URL: it is neither sqlite:///path nor postgresql+psycopg://user@host/name.")
+    if not sqlite and not _is_url(environment.database_url):
+        raise BadStart("DATABASE_URL: it cannot be read; write what is odd in a password as %XX.")
     for name, keys, shortest in (
         ("API_KEYS", environment.gemini_keys, 1),
         ("OPENAI_API_KEYS", environment.openai_keys, 1),
@@ -129,7 +131,8 @@ def _check(environment: Environment) -> None:
         raise BadStart(
             "WEB_CONCURRENCY: more than one worker needs DATABASE_URL (postgresql+psycopg://…) and REDIS_URL (redis://…)."
         )
-    if environment.alert_url and not environment.alert_url.startswith(("http://", "https://")):
+    alert_url = environment.alert_url
+    if alert_url and not (alert_url.startswith(("http://", "https://")) and _is_url(alert_url)):
         # It is a secret: what it is instead is not told.
         raise BadStart("ALERT_WEBHOOK_URL: it is not an http:// or https:// URL.")
     if environment.redis_url and not _names_a_redis(environment.redis_url):
@@ -139,6 +142,15 @@ def _check(environment: Environment) -> None:
             "DATABASE_URL: with PostgreSQL set SECRET_KEY and KEY_ENCRYPTION_SECRET too;"
             " no instance keeps them for others."
         )
+
+
+def _is_url(text: str) -> bool:
+    """Asked first: what Python says of one that is none quotes it, password and all."""
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname or parts.path.strip("/")) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _names_a_redis(url: str) -> bool:

@@ -108,6 +108,22 @@ def test_a_url_that_is_none_stops_the_start(name, url):
         read(**{name: url})
 
 
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("DATABASE_URL", "postgresql+psycopg://user:hid\u2100den@db/pool"),
+        ("DATABASE_URL", "postgresql+psycopg://user:hidden@db:port/pool"),
+        ("DATABASE_URL", "postgresql+psycopg://user:hidden@[db/pool"),
+        ("ALERT_WEBHOOK_URL", "http://[hidden/x"),
+        ("ALERT_WEBHOOK_URL", "https://"),
+    ],
+)
+def test_a_url_that_cannot_be_read_stops_the_start_and_is_not_quoted(name, url):
+    with pytest.raises(BadStart, match=f"^{name}: ") as refused:
+        read(**{**SECRETS, name: url})
+    assert "hid" not in "".join(traceback.format_exception(refused.value))
+
+
 @pytest.mark.parametrize("url", ["https://me:hidden@g.test", "http://169.254.169.254/", "https://g.test/v1?key=hidden"])
 def test_a_url_no_provider_may_have_stops_the_start_and_is_not_quoted(url):
     with pytest.raises(BadStart, match=r"^OPENAI_UPSTREAM_URL: ") as refused:
