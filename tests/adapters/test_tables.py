@@ -2,7 +2,6 @@ import time
 
 import pytest
 from sqlalchemy import func, insert, select, text, update
-from sqlalchemy.exc import IntegrityError
 
 from pool.adapters.tables import (
     FAILED,
@@ -20,6 +19,7 @@ from pool.adapters.tables import (
     latency_bucket,
     storable,
 )
+from pool.core.twice import Overtaken
 
 
 def inventory(session, keys=3):
@@ -64,13 +64,13 @@ def test_a_key_keeps_its_defaults_and_its_moment_of_birth(either):
 
 def test_one_secret_is_one_key_of_a_provider(either):
     either.write(inventory)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(Overtaken):
         either.write(lambda s: s.add(Key(public_id="x", provider_id=1, fingerprint=(1).to_bytes(32))))
 
 
 def test_there_is_one_default_pool(either):
     either.write(inventory)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(Overtaken):
         either.write(lambda s: s.execute(update(Pool).values(is_default=True)) and None)
 
 
@@ -85,7 +85,7 @@ def test_deleting_a_pool_unlinks_its_keys_and_keeps_them(either):
 
 def test_a_provider_with_keys_cannot_vanish(either):
     either.write(inventory)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(Overtaken):
         either.write(lambda s: s.delete(s.get_one(Provider, 1)))
 
 
