@@ -33,14 +33,14 @@ def test_neither_the_disk_nor_files_nor_clients_cost_a_request_or_its_row(
     hold(matrix.on_one_server(instance_template, tmp_path))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_neither_kills_nor_clocks_nor_a_full_disk_cost_a_request_or_its_row(
     instance_template: Path, tmp_path: Path
 ) -> None:
     hold(matrix.on_servers_of_their_own(instance_template, tmp_path))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_everything_may_restart_under_load_one_after_another(tmp_path: Path) -> None:
     found(url_will_do=False)
     if services.missing():

@@ -16,7 +16,7 @@ from tests.house import PASSWORD
 from tests.server import CLIENT_KEY, Server
 from tests.upstream import ScriptedUpstream, gemini_error
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 KEYS = ["AIzaHand" + "h" * 27 + f"{n:04d}" for n in range(60)]
 CHAT = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "Hello"}]}

@@ -15,7 +15,7 @@ from tests.house import PASSWORD
 from tests.server import CLIENT_KEY, Server
 from tests.upstream import ScriptedUpstream
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 KEYS = ["AIzaSwap" + "s" * 27 + f"{n:04d}" for n in range(60)]
 CHAT = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": "Hello"}]}
