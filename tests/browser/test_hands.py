@@ -38,7 +38,7 @@ def told(tmp_path_factory):
         gevent.sleep(1.5)
         drive = Path(__file__).with_name("drive_hands.py")
         command = [sys.executable, str(drive), str(chromium), server.url, PASSWORD, KEYS[0][-4:]]
-        driven = subprocess.run(command, capture_output=True, text=True, timeout=220)
+        driven = subprocess.run(command, capture_output=True, text=True, timeout=560)
     assert driven.returncode == 0, driven.stderr[-2000:]
     return json.loads(driven.stdout)
 

@@ -31,7 +31,7 @@ def test_an_operators_first_minutes_in_a_browser(tmp_path):
         drive = Path(__file__).with_name("drive.py")
         told = subprocess.run(
             [sys.executable, str(drive), str(chromium), server.url, PASSWORD, HOSTILE, CLIENT_KEY],
-            capture_output=True, text=True, timeout=230,
+            capture_output=True, text=True, timeout=560,
         )  # fmt: skip
     assert told.returncode == 0, told.stderr[-2000:]
     found = json.loads(told.stdout)

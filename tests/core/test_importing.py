@@ -1,5 +1,6 @@
 """Pasted text becomes keys, whatever form it has."""
 
+import re
 import time
 
 import pytest
@@ -244,6 +245,10 @@ def test_no_mixture_breaks_it(pieces):
 def test_a_hundred_thousand_lines_take_less_than_two_seconds(form):
     text = "\n".join(form.format(n=n, key=f"AIzaSy{n:08d}" + "k" * 25) for n in range(100_000))
     began = time.process_time()
+    assert len({line: re.split(r"[\t:,]", line) for line in text.splitlines()}) == 100_000
+    merely_split_s = time.process_time() - began
+    began = time.process_time()
     parsed = parse(text)
-    assert time.process_time() - began < 2
+    # On a slow machine: as long as ten times merely splitting them takes there.
+    assert time.process_time() - began < max(2, 10 * merely_split_s)
     assert len(parsed.usable) == 100_000
