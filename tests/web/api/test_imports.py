@@ -244,13 +244,13 @@ def test_ten_thousand_keys_take_two_seconds_and_nobody_waits_for_the_writer(hous
 @pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_a_hundred_thousand_keys_take_twenty_seconds(house, call, monkeypatch):
+def test_a_hundred_thousand_keys_take_forty_seconds(house, call, monkeypatch):
     took = held(house, monkeypatch)
     began = time.perf_counter()
     told = call(IMPORT + "?wait=1", json={"text": many(100_000)})
     took_s = time.perf_counter() - began
     assert told["imported"] == 100_000
-    assert took_s < 20
+    assert took_s < 40
     assert max(took)[0] < 0.3
 
 
