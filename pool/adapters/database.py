@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import random
 import sqlite3
@@ -47,6 +48,8 @@ SQLITE_WRITER_PRAGMAS = (*SQLITE_PRAGMAS, "PRAGMA journal_mode=WAL", "PRAGMA wal
 SQLITE_READER_PRAGMAS = (*SQLITE_PRAGMAS, "PRAGMA wal_autocheckpoint=0", "PRAGMA query_only=ON")
 
 _native_ident = get_original("_thread", "get_ident")
+
+log = logging.getLogger(__name__)
 
 
 OVERTAKEN = frozenset((
@@ -330,8 +333,10 @@ def _write(connection: Connection, begin: str | None, fn: Callable[..., T], args
                 result = fn(session, *args, **kwargs)
                 session.flush()
     except IntegrityError as error:
-        driver = error.orig
-        if (getattr(driver, "sqlite_errorname", None) or getattr(driver, "sqlstate", None)) in OVERTAKEN:
+        name = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None)
+        if name in OVERTAKEN:
+            # A fault of our own would look the same: its name, without any value, is for whoever looks for one.
+            log.warning("a write was overtaken: %s", name)
             raise Overtaken from error
         raise
     return result

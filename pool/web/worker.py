@@ -116,10 +116,12 @@ class Worker(GeventWorker):
         Service.draining = True
         for client in self._idle.keys() - self._new:
             _shutdown(client, socket.SHUT_RD)
-        gevent.sleep(FIRST_S)
+        left_s = max(0.0, self.cfg.graceful_timeout - LAST_WORDS_S)
+        first_s = min(FIRST_S, left_s)
+        gevent.sleep(first_s)
         for client in list(self._idle):
             _shutdown(client, socket.SHUT_RD)
-        gevent.sleep(max(0.0, self.cfg.graceful_timeout - FIRST_S - LAST_WORDS_S))
+        gevent.sleep(left_s - first_s)
         for watch in list(Watch.running):
             watch.drain()
 

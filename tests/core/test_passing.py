@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pool.core.calls import GEMINI, OPENAI, Call, StreamReader, Usage
 from pool.core.dialects import codec_for
 from pool.core.dialects.gemini.arrays import ElementCutter, element_json
+from pool.core.dialects.passing import passed_back
 from pool.core.faults import Fault
 
 from .corpus import split
@@ -469,3 +470,9 @@ def test_an_end_of_line_cut_in_two_is_passed_on_whole_and_at_once(between: bytes
         out += reader.feed(said[-1:] + between)
         assert out.endswith(said)
     assert out.count(b"\r\n\r\n") == 5
+
+
+def test_a_key_in_a_header_that_is_passed_back_is_hidden() -> None:
+    key = "AIzaSyD-0123456789abcdefghijklmnopqrstu"
+    told = dict(passed_back({"x-request-id": f"for {key}", "etag": '"1"'}))
+    assert told == {"X-Request-Id": "for AIzaSyD-...rstu", "Etag": '"1"'}
