@@ -65,7 +65,7 @@ def tried(run: Run, attempt: Attempt) -> Generator[Any, None, Any]:
     if not 200 <= status < 300:
         if plan.native and as_it_came.moved(call, plan.provider, status, headers):
             return _plain(run, attempt, exchange)
-        return run.refusing.judge(attempt, status, headers, _head(exchange))
+        return run.refusing.judge(run, attempt, status, headers, _head(exchange))
     if as_it_came.flows(call, status, headers) if plan.native else call.stream:
         return (yield from _await_content(run, attempt, exchange))
     return _plain(run, attempt, exchange)
@@ -158,7 +158,7 @@ def _await_content(run: Run, attempt: Attempt, exchange: Exchange) -> Generator[
 def _failed(run: Run, attempt: Attempt, exchange: Exchange, error: bytes) -> Outcome:
     """An error inside a 200, before anything of it reached the client."""
     attempt.record.status = status_of(error)
-    return run.refusing.judge(attempt, attempt.record.status, exchange.headers, error)
+    return run.refusing.judge(run, attempt, attempt.record.status, exchange.headers, error)
 
 
 def _told(run: Run, attempt: Attempt, exchange: Exchange, said: bytes) -> None:

@@ -148,7 +148,7 @@ class Run:
         self.settings = relay.settings()
         self.caller = caller
         self.choosing = Choosing(relay, call, caller, self.settings)
-        self.refusing = Refusing(self)
+        self.refusing = Refusing()
         self.series = Series()
         self.began = relay.monotonic()
         self.transient = 0

@@ -42,6 +42,11 @@ class Fault(Exception):
         self.details = details or {}
         self.headers: list[tuple[str, str]] = []
 
+    def told(self) -> None:
+        """The client has it. Lets go of the frames it came through: they hold the request and its body, and those hold
+        it, so that all of it would stay in memory until the collector comes."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+
 
 class NotYet(Fault):
     """Nothing can be tried now, but soon: in `wait_s` seconds. What a client is told who will not wait for it.

@@ -139,6 +139,7 @@ class Proxy:
             if not environ.get("keypool.body_read") and _has_body(environ):
                 _close_after(start_response)
             answer = _refusal(found, dialect, fault, environ)
+            fault.told()
         except ClientGone:
             raise
         except Exception:  # the last handler: whatever broke, a client gets an answer in its own shape

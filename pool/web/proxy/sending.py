@@ -78,7 +78,9 @@ class _Body:
                 raise CutShort from None
             array = self._dialect == GEMINI and kind.startswith("application/json")
             began, number = self._flow.began, self._flow.number
-            yield render_stream_fault(self._dialect, fault, array=array, first=not began, number=number)
+            last = render_stream_fault(self._dialect, fault, array=array, first=not began, number=number)
+            fault.told()
+            yield last
 
     def close(self) -> None:
         self._answer.close()
