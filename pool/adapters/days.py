@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from . import tables
 from .database import Database
-from .upserts import insert_into, upsert
+from .upserts import insert_into, insert_rows
 
 HOUR_S = 3600
 SETTLED_S = 900
@@ -60,18 +60,16 @@ def added(session: Session, writing: bool = False) -> Added:
     return Added(*row) if row is not None else Added()
 
 
-def note_late(session: Session, table: Any, rows: Iterable[dict[str, Any]]) -> None:
-    """Add rows of hours that were added up before they came."""
+def note_late(session: Session, table: Any, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Add rows of hours that were added up before they came. The first column is the hour."""
     known = added(session, writing=True)
-    late = [row for row in rows if row["hour"] < known.until]
+    late = [row for row in rows if row[0] < known.until]
     if not late:
         return
     _new_edition(session, known)
     _, days, keys, figures = next(pair for pair in PAIRS if pair[0] is table)
-    for row in late:
-        # One by one: two hours of a day are one row there, which a statement may not meet twice.
-        day = row["hour"] // tables.DAY_S * tables.DAY_S
-        upsert(session, days, [{**row, "hour": day}], ("hour", *keys), add=figures)
+    by_day = [(row[0] // tables.DAY_S * tables.DAY_S, *row[1:]) for row in late]
+    insert_rows(session, days, columns, by_day, ("hour", *keys), figures)
 
 
 def _add_up_some(session: Session, until: int) -> bool:

@@ -15,20 +15,37 @@ def insert_into(session: Session, table: Any) -> Any:
     return (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(table)
 
 
-def insert_rows(session: Session, table: Any, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
+def insert_rows(
+    session: Session,
+    table: Any,
+    columns: tuple[str, ...],
+    rows: Sequence[tuple[Any, ...]],
+    keys: tuple[str, ...] = (),
+    add: tuple[str, ...] = (),
+) -> None:
     """Insert plain values as the driver takes them: no column's type has a say in them, which makes it cheap.
 
-    So text must be `storable`, and JSON be written out.
+    So text must be `storable`, and JSON be written out. With `keys` a row that is there gets the columns `add` added.
     """
+    run_rows(session, _insert(table.__tablename__, columns, keys, add), rows)
+
+
+def run_rows(session: Session, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Run a statement once for each row of values for its marks (`?`), which are bound as in `insert_rows`."""
     if rows:
         connection = session.connection()
-        connection.exec_driver_sql(_insert(connection.dialect.name, table.__tablename__, columns), list(rows))
+        words = statement.replace("?", "%s") if connection.dialect.name == "postgresql" else statement
+        connection.exec_driver_sql(words, list(rows))
 
 
 @lru_cache(maxsize=16)
-def _insert(dialect: str, table: str, columns: tuple[str, ...]) -> str:
-    marks = ", ".join(["%s" if dialect == "postgresql" else "?"] * len(columns))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 — names of our own
+def _insert(table: str, columns: tuple[str, ...], keys: tuple[str, ...], add: tuple[str, ...]) -> str:
+    marks = ", ".join("?" * len(columns))
+    statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 — names of our own
+    if not keys:
+        return statement
+    sums = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in add)
+    return f"{statement} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sums}"
 
 
 def upsert(
