@@ -243,9 +243,10 @@ class Choosing:
         """A provider as this call meets it, and how the call travels there; None where it cannot."""
         call = self._call
         provider = provider.speaking(call.dialect)
+        if call.dialect == provider.dialect and self._settings.stream_mode != "fake":
+            return provider, codec_for(call.dialect, provider.dialect, call.operation)
         settings = conversion(self._settings, self._relay.fetch)
-        codec = codec_for(call.dialect, provider.dialect, call.operation, settings=settings)
-        return provider, codec
+        return provider, codec_for(call.dialect, provider.dialect, call.operation, settings=settings)
 
     def _pinned(self, pin: Pin, now: float, last_fault: Fault | None) -> Pick:
         """The one key that can serve this request. Raises `Fault` that says why it cannot."""

@@ -110,7 +110,7 @@ class Rehearsal(Choosing):
         """What is asked before any key. Raises `Fault` as the client would be told: 401, 403 or 429."""
         call, caller = self._call, self._caller
         check_standing(caller.pool, caller.client, self._now, call.dialect)
-        check_model(call.model, caller, self._relay.catalogue.candidates(caller.pool.id))
+        check_model(call.model, caller, self._relay.catalogue)
         bounds = admission.bounds(call, caller, self._now)
         tight = in_the_way(self._relay.state, bounds, self._now)
         if tight is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .core.calls import GEMINI
-from .core.catalogue import Client, Pool, allows
+from .core.catalogue import Catalogue, Client, Pool, allows
 from .core.dialects.gemini.names import bare_model
 from .core.faults import Fault
 from .core.providers import Provider, route_model
@@ -41,12 +41,12 @@ def unauthenticated(dialect: str, presented_one: bool) -> Fault:
     return Fault(401, code, message, type="invalid_request_error", retryable=False)
 
 
-def check_model(model: str, caller: Caller, candidates: Mapping[str, Provider]) -> None:
-    """Allow-lists of the pool and of the client key. Raises `Fault` 403. `candidates`: the pool's providers."""
+def check_model(model: str, caller: Caller, catalogue: Catalogue) -> None:
+    """Allow-lists of the pool and of the client key. Raises `Fault` 403."""
     patterns = caller.client.allowed_models if caller.client else ()
     if not caller.pool.allowed_models and not patterns:
         return
-    names = _names(model, candidates, caller.pool.aliases)
+    names = _names(model, catalogue.candidates(caller.pool.id), caller.pool.aliases)
     if not any(caller.pool.allows(name) for name in names):
         raise _not_allowed(model, "pool")
     if not any(allows(patterns, name) for name in names):

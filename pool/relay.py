@@ -162,9 +162,6 @@ class Run:
             call.request_id, relay.clock(), caller.pool.id, client_id, call.dialect, call.operation, call.model,
             stream=call.stream, ip=caller.ip,
         )  # fmt: skip
-        self.penalties = Penalties(
-            self.settings.cooldown_hours * 3600, self.settings.quota_reset, self.settings.retry_unsure
-        )
 
     def answer(self) -> Answer:
         """The answer, or the first bytes of it. Raises `Fault`."""
@@ -381,6 +378,11 @@ class Run:
         native = self.call.native
         spooled = native is not None and native.upload is not None
         return without_echo(words, None if spooled else self.call.body, self.call.model)
+
+    @property
+    def penalties(self) -> Penalties:
+        settings = self.settings
+        return Penalties(settings.cooldown_hours * 3600, settings.quota_reset, settings.retry_unsure)
 
     def elapsed_ms(self) -> int:
         return int((self.relay.monotonic() - self.began) * 1000)

@@ -114,9 +114,10 @@ def route_model(model: str, candidates: Mapping[str, Provider], aliases: Mapping
         return Route((head,), rest)
     if len(candidates) == 1:
         return Route(tuple(candidates), model)
-    gemini = tuple(slug for slug, provider in candidates.items() if provider.dialect == GEMINI)
-    if served_by_gemini(model) and gemini:
-        return Route(gemini, model)
+    if served_by_gemini(model):
+        gemini = tuple(slug for slug, provider in candidates.items() if provider.dialect == GEMINI)
+        if gemini:
+            return Route(gemini, model)
     others = tuple(slug for slug, provider in candidates.items() if provider.dialect != GEMINI)
     return Route(others or tuple(candidates), model)
 

@@ -75,7 +75,10 @@ class RequestRecord:
             self.code,
             self.latency_ms,
             self.ttfb_ms,
-            (*(_tokens(n) for n in (usage.input, usage.output, usage.cached, usage.thinking)), usage.estimated),
+            (
+                _tokens(usage.input), _tokens(usage.output), _tokens(usage.cached), _tokens(usage.thinking),
+                usage.estimated,
+            ),
             [
                 (a.key_id, a.provider, a.why, a.started_ms, a.skipped, a.duration_ms, a.ttfb_ms, a.status,
                  a.outcome, a.blamed, a.error[:500])
@@ -87,7 +90,7 @@ class RequestRecord:
 
 def _tokens(count: int) -> int:
     """A count an upstream told us, within what every database takes."""
-    return min(max(count, 0), MOST_TOKENS)
+    return count if 0 <= count <= MOST_TOKENS else min(max(count, 0), MOST_TOKENS)
 
 
 class Limited(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Collection, Iterable
 
 from .attendance import ANY, MOST_WAKES, Bench, Member, Rank, Seat
@@ -177,11 +176,11 @@ class Rotation:
     def census(self, model: str, now: float) -> dict[str, int]:
         """How many keys are set aside for `model`, by reason; a key counts once, a reason for every model first."""
         self._hear(model, now)
-        total: Counter[str] = Counter()
+        total: dict[str, int] = {}
         for tier in self._order:
             for reason, count in tier.attendance.census(model):
-                total[reason] += count
-        return dict(total)
+                total[reason] = total.get(reason, 0) + count
+        return total
 
     def recovery(self, model: str) -> float | None:
         """The earliest moment a benched key serves `model` again; None where none ever does.

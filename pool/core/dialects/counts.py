@@ -12,11 +12,13 @@ MOST_TOKENS = 2**53
 
 def count(holder: Any, name: str) -> int:
     """The count `name` of an object; 0 where there is none."""
-    return bounded(holder.get(name)) if isinstance(holder, dict) else 0
+    return bounded(holder[name]) if isinstance(holder, dict) and name in holder else 0
 
 
 def bounded(stated: Any) -> int:
     """A stated number within 0…MOST_TOKENS; 0 for what is none. Integers beyond 64 bit are parsed as floats."""
+    if type(stated) is int and 0 <= stated <= MOST_TOKENS:
+        return stated
     if isinstance(stated, bool) or not isinstance(stated, int | float):
         return 0
     return int(min(max(stated, 0), MOST_TOKENS))

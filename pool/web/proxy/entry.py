@@ -176,7 +176,7 @@ class Proxy:
         if found.operation == "completed":
             return Answer(200, _JSON, b'{"success":true,"message":"Chat completed"}')
         call = self._call(found, environ, request_id, dialect, body)
-        check_model(call.model, caller, self._catalogue.candidates(caller.pool.id))
+        check_model(call.model, caller, self._catalogue)
         if found.operation == "count_messages" and not self._relay.counts_tokens(call, caller):
             return Answer(200, _JSON, b'{"input_tokens":%d}' % estimate_prompt(call))
         if self._affinity and own is None:

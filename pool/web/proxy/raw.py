@@ -149,7 +149,7 @@ class Raw:
         """Allow-lists, the key that the request needs, and the one it would rather have. Raises `Fault`."""
         assert call.native is not None
         if call.model:
-            check_model(call.model, caller, self._catalogue.candidates(caller.pool.id))
+            check_model(call.model, caller, self._catalogue)
         elif not route.free and _restricted(caller):
             message = "This key is limited to some models or to a budget, and the request does not say which model."
             raise Fault(403, "model_unreadable", message, type="permission_error", param="model", retryable=False)

@@ -29,7 +29,7 @@ def call_id(call: Call, index: int) -> str:
     return "call_" + blake2b(f"{call.request_id}:{index}".encode(), digest_size=12).hexdigest()
 
 
-def completion(call: Call, answer: dict[str, Any]) -> dict[str, Any]:
+def completion(call: Call, answer: dict[str, Any]) -> tuple[dict[str, Any], Usage]:
     """Raises `ValueError` where the answer is none of Google's."""
     if not any(name in answer for name in KNOWN_MEMBERS):
         raise ValueError("the answer is none of Gemini's")
@@ -37,15 +37,17 @@ def completion(call: Call, answer: dict[str, Any]) -> dict[str, Any]:
     tokens.note(answer)
     candidates = answer.get("candidates") or []
     choices = [_choice(call, candidate, place) for place, candidate in enumerate(candidates)]
-    return {
+    usage = tokens.usage()
+    made = {
         "id": completion_id(call),
         "object": "chat.completion",
         "created": call.created,
         "model": model_name(call, answer),
         "choices": choices or [_without_candidates(answer)],
-        "usage": usage_json(tokens),
+        "usage": usage_json(tokens, usage),
         "system_fingerprint": None,
     }
+    return made, usage
 
 
 def model_name(call: Call, answer: dict[str, Any]) -> str:
@@ -241,9 +243,8 @@ def totals(usage: Usage) -> dict[str, int]:
     return {"prompt_tokens": usage.input, "completion_tokens": usage.output, "total_tokens": usage.total}
 
 
-def usage_json(tokens: chunks.Tokens) -> dict[str, Any]:
+def usage_json(tokens: chunks.Tokens, usage: Usage) -> dict[str, Any]:
     """OpenAI's usage object: completion_tokens include the thoughts, details say how many."""
-    usage = tokens.usage()
     return {
         **totals(usage),
         "prompt_tokens_details": {

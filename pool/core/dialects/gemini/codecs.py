@@ -35,8 +35,7 @@ class ChatCodec:
     def reply(self, call: Call, headers: dict[str, str], body: bytes) -> Reply:
         native = parsed(body)
         try:
-            made = answer.completion(call, native)
-            usage = chunks.usage_of(native)
+            made, usage = answer.completion(call, native)
             if not usage.total:
                 usage = estimated(call, chunks.said(native))
                 made["usage"] |= answer.totals(usage)

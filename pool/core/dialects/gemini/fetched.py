@@ -43,7 +43,7 @@ class Fetched:
     def expect(self, messages: list[Any]) -> None:
         """Fetches what the messages name side by side, where somebody can. What failed is told when it is asked for."""
         urls = list(dict.fromkeys(addresses_in(messages)))
-        if isinstance(self._resolve, Together) and 1 < len(urls) <= MOST_ADDRESSES:
+        if 1 < len(urls) <= MOST_ADDRESSES and isinstance(self._resolve, Together):
             self._known |= self._resolve.together(urls, MOST_BYTES)
 
     def __call__(self, url: str) -> tuple[str, bytes]:

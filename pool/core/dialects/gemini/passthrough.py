@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -94,7 +95,11 @@ def is_array_stream(call: Call) -> bool:
 
 def model_path(model: str, verb: str) -> str:
     """The path of a model's verb. Raises `Fault` for a name that would lead out of the models."""
-    name = bare_model(model) if isinstance(model, str) else ""
+    return _model_path(bare_model(model) if isinstance(model, str) else "", verb)
+
+
+@lru_cache(maxsize=1024)
+def _model_path(name: str, verb: str) -> str:
     if not all(segment.strip(".") for segment in name.split("/")):
         raise Fault(400, "invalid_model", "Name a model.", param="model", retryable=False)
     folder = "" if name.startswith("tunedModels/") else "models/"

@@ -139,7 +139,7 @@ class ChatReader:
         for index, choice in self._choices.items():
             self._close(index, choice, out)
         if self._with_usage:
-            told = answer.usage_json(self._tokens) | answer.totals(self.usage)
+            told = answer.usage_json(self._tokens, self._tokens.usage()) | answer.totals(self.usage)
             out.append(self._head + b'"choices":[],"usage":' + orjson.dumps(told) + b"}\n\n")
         out.append(sse.DONE)
 
