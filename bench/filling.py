@@ -206,25 +206,27 @@ def _write_past(database: Database, keys, requests):
         "clients": CLIENTS, "trail": AUDIT, "of": max(1, requests // 1_000_000),
     }  # fmt: skip
     steps = [
-        "CREATE TEMPORARY TABLE bench_models (n INTEGER PRIMARY KEY, name TEXT)",
+        "CREATE TABLE bench_models (n INTEGER PRIMARY KEY, name TEXT)",
         *(f"INSERT INTO bench_models VALUES ({n}, '{name}')" for n, name in enumerate(MODELS)),
         CLIENT_KEYS, REQUESTS, ATTEMPTS, SECOND_ATTEMPTS, _usage(), _traffic(), OUTCOMES, _totals(), *KEYS, SEATS,
         TRAIL, JOBS, IMPORTS, *([] if sqlite else _sequences()), "DROP TABLE bench_models",
     ]  # fmt: skip
-    database.write(_run, [step.format(**words) for step in steps], bound)
+    for step in steps:
+        database.write(_run, step.format(**words), bound)
+        # What is in SQLite's log only is read more slowly, the more of it there is.
+        database.checkpoint()
 
 
-def _run(session, statements, bound):
+def _run(session, statement, bound):
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SET LOCAL statement_timeout = 0"))
     else:
         session.execute(text("PRAGMA cache_size = -400000"))
-    for statement in statements:
-        began_s = time.monotonic()
-        words = re.findall(r"(?<!:):([a-z]+)", statement)
-        session.execute(text(statement).bindparams(**{name: bound[name] for name in set(words) & bound.keys()}))
-        if time.monotonic() - began_s > 1:
-            sys.stderr.write(f"  {time.monotonic() - began_s:5.1f} s  {' '.join(statement.split())[:60]}\n")
+    began_s = time.monotonic()
+    words = re.findall(r"(?<!:):([a-z]+)", statement)
+    session.execute(text(statement).bindparams(**{name: bound[name] for name in set(words) & bound.keys()}))
+    if time.monotonic() - began_s > 1:
+        sys.stderr.write(f"  {time.monotonic() - began_s:5.1f} s  {' '.join(statement.split())[:60]}\n")
 
 
 def _bucket(column, word):

@@ -381,8 +381,8 @@ class Run:
 
     @property
     def penalties(self) -> Penalties:
-        settings = self.settings
-        return Penalties(settings.cooldown_hours * 3600, settings.quota_reset, settings.retry_unsure)
+        cooldown_s = self.settings.cooldown_hours * 3600
+        return Penalties(cooldown_s, self.settings.quota_reset, self.settings.retry_unsure)
 
     def elapsed_ms(self) -> int:
         return int((self.relay.monotonic() - self.began) * 1000)

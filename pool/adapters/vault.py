@@ -62,6 +62,9 @@ class Vault:
     def decrypt(self, sealed: bytes) -> str:
         return _open(self._ring, sealed).decode()
 
+    def decrypt_packed(self, sealed: bytes) -> str:
+        return self.decrypt(base64.urlsafe_b64encode(sealed))
+
     def rewrap(self, sealed: bytes) -> bytes:
         """The same secret, sealed by the newest key of the ring; unchanged where it already is."""
         try:
@@ -211,6 +214,14 @@ def _fernet(part: str) -> Fernet:
         # A person's words: worth 50 ms of stretching at start, should the file ever be stolen.
         stretched = hashlib.scrypt(part.encode(), salt=b"keypool encryption at rest", n=2**14, r=8, p=1, dklen=32)
         return Fernet(base64.urlsafe_b64encode(stretched))
+
+
+def packed(sealed: bytes) -> bytes:
+    """What is sealed in three quarters of its bytes, for `decrypt_packed`: there may be 100,000 of them in memory."""
+    try:
+        return base64.urlsafe_b64decode(sealed)
+    except ValueError:
+        return b""  # what is no token cannot be opened either way
 
 
 def _open(ring: MultiFernet, sealed: bytes) -> bytes:

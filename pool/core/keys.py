@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True, eq=False)
 class Key:
-    """One upstream credential. `sealed` is its ciphertext; the plain text is unsealed on first use.
+    """One upstream credential. `sealed` is its ciphertext, packed; the plain text is unsealed on first use.
 
     `disabled_until` is None (enabled), a moment, or `FOREVER`; `dead` holds the upstream's reason. `limits` are an
     operator's, by model ("*" for every other one): {"rpm": …, "tpm": …, "rpd": …}. `used_at`: its last attempt.

@@ -8,7 +8,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import insert, select, text
 
 from pool.adapters.tables import Key, Meta, Pool, Provider
-from pool.adapters.vault import Vault, WrongKey, encryption_ring, open_vault, rewrap_some
+from pool.adapters.vault import Vault, WrongKey, encryption_ring, open_vault, packed, rewrap_some
 from pool.core.twice import Overtaken
 
 SECRET = "AIzaSyCanary0123456789abcdefghijklmnopq"
@@ -37,6 +37,22 @@ def store_keys(session, vault, count):
 def test_what_was_sealed_opens_again():
     vault = vault_of("some passphrase")
     assert vault.decrypt(vault.encrypt("ключ 🔑")) == "ключ 🔑"
+
+
+def test_what_was_packed_opens_again_and_weighs_less():
+    vault = vault_of("some passphrase")
+    for secret in ("", SECRET, "ключ 🔑" * 40):
+        sealed = vault.encrypt(secret)
+        assert vault.decrypt_packed(packed(sealed)) == secret
+        assert len(packed(sealed)) <= 0.76 * len(sealed)
+
+
+@pytest.mark.parametrize("broken", [b"", b"x", b"no token at all", b"gAAAAA", b"\xff\0"])
+def test_what_is_no_token_opens_neither_packed_nor_as_it_is(broken):
+    vault = vault_of("some passphrase")
+    for attempt in (lambda: vault.decrypt(broken), lambda: vault.decrypt_packed(packed(broken))):
+        with pytest.raises(WrongKey):
+            attempt()
 
 
 def test_sealing_twice_never_looks_the_same():

@@ -107,7 +107,8 @@ class Inventory(KeyEditing, Resets):
         for rows in self._pages(reading.members_since, known):
             for pool_id, key_id, weight, tier, seated in rows:
                 if seated and pool_id in catalogue.pools and key_id in catalogue.keys:
-                    catalogue.put_member(pool_id, Member(key_id, weight, tier), now)
+                    # The very number that the key has: as many copies as there are keys would weigh 3 MB.
+                    catalogue.put_member(pool_id, Member(catalogue.keys[key_id].id, weight, tier), now)
                 else:
                     catalogue.drop_member(pool_id, key_id)
         catalogue.drop_rotations()
@@ -144,7 +145,7 @@ class Inventory(KeyEditing, Resets):
     def unseal(self, key: Key) -> str:
         """The key itself; decrypted once, then kept."""
         if key.secret is None:
-            key.secret = self._vault.decrypt(key.sealed)
+            key.secret = self._vault.decrypt_packed(key.sealed)
         return key.secret
 
     def found(self, urls: dict[str, str]) -> None:

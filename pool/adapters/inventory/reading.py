@@ -11,7 +11,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
 from pool.adapters import tables
-from pool.adapters.vault import FINGERPRINT_KEY, Vault
+from pool.adapters.vault import FINGERPRINT_KEY, Vault, packed
 from pool.core.catalogue import Client, Credential, Pool
 from pool.core.keys import FOREVER, Key
 from pool.core.limits import KEY_LIMITS, LIMIT_NAMES
@@ -150,9 +150,10 @@ def key(row: Sequence[Any], vault: Vault) -> Key:
     (key_id, provider, prefix, suffix, sealed, project, disabled_at, disabled_until, dead_at, dead_reason,
      max_requests, window, proxy_url, limits, to_direct, _) = row  # fmt: skip
     until = None if disabled_at is None else FOREVER if disabled_until is None else disabled_until
+    dead = None if dead_at is None else dead_reason or "refused"
     return Key(
-        key_id, intern(provider), f"{prefix}...{suffix}" if prefix else "***", sealed or b"", intern(project) or None,
-        until, None if dead_at is None else dead_reason or "refused", max_requests, intern(window),
+        key_id, intern(provider), f"{prefix}...{suffix}" if prefix else "***", packed(sealed or b""),
+        intern(project) or None, until, dead, max_requests, intern(window),
         vault.decrypt(proxy_url) if proxy_url else None, limits=key_limits(limits), fallback_to_direct=to_direct,
     )  # fmt: skip
 
