@@ -1,8 +1,9 @@
 """How long the server takes for every page with 100,000 keys and 1,000,000 requests, and how long its HTML is.
 
 `.venv/bin/python bench/pages.py [WORD]` prints a row a page (those whose address holds the word). The instance is kept
-in bench/build, and made anew when it is older than a day. CPU is that of all threads of the server; *cold* is the
-first time after a start, with nothing of the file in memory; warm figures are the least of several.
+in bench/build, and made anew when it is older than a day; REQUESTS=10000000 in the environment makes a larger one. CPU
+is that of all threads of the server; *cold* is the first time after a start, with nothing of the file in memory; warm
+figures are the least of several.
 """
 
 import http.client
@@ -219,7 +220,9 @@ def looking(folder, url=""):
 
 def main(word="", url=""):
     end_with_a_signal()
-    folder = filled(name="filled-elsewhere" if url else "filled", url=url, **({"requests": 200_000} if url else {}))
+    requests = int(os.environ.get("REQUESTS", 200_000 if url else REQUESTS))
+    name = "filled-elsewhere" if url else "filled" if requests == REQUESTS else f"filled-{requests}"
+    folder = filled(requests=requests, name=name, url=url)
     print("| page | cold ms | first byte ms | CPU ms | whole ms | KB | |\n| --- | --- | --- | --- | --- | --- | --- |")
     with looking(folder, url) as browser:
         for path, headers in paths():
