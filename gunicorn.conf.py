@@ -97,8 +97,8 @@ def post_worker_init(worker):
     sys.setswitchinterval(0.001)
     gc.collect()
     gc.freeze()  # the collector need not look at what the start made again and again
-    # Requests leave no rings, so what is new is looked through for little: not after 700 objects, which a few requests
-    # in flight are, and not after so many that a look takes long (1 ms).
+    # Requests for pools leave no rings, so what is new is looked through for little: not after 700 objects (2,000 from
+    # Python 3.13 on), which a few requests in flight are, and not after so many that a look takes long (1 ms).
     gc.set_threshold(3_000, *gc.get_threshold()[1:])
     gc.enable()
     keypool.start()

@@ -153,6 +153,7 @@ class ModelList:
                     found.setdefault(model_id, model)
             except Fault as failed:
                 fault = failed
+                fault.told()  # another provider's may be told instead
         if not found and fault is not None:
             raise fault
         for alias, target in caller.pool.aliases.items():

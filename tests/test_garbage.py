@@ -1,4 +1,4 @@
-"""Requests leave nothing that only the collector can free: each would stay in memory, with its body, until it comes."""
+"""What a pool was asked leaves nothing that only the collector can free: it would stay in memory, with its body."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from tests.house import GEMINI_KEYS, OPENAI_KEYS, House
 from tests.upstream import (
+    answer,
     close_before_head,
     cut_after,
     gemini_error,
@@ -19,6 +20,7 @@ from tests.upstream import (
     openai_error,
     openai_stream,
     sse,
+    stall,
 )
 
 KEYS = {"gemini": GEMINI_KEYS[:3], "openai": OPENAI_KEYS[:3]}
@@ -72,13 +74,42 @@ def test_a_stream_that_breaks_off_is_gone_when_it_is_over(house: House, provider
     asked = {"model": MODELS[provider], "messages": [{"role": "user", "content": "Hello"}], "stream": True}
     with left_to_the_collector() as left:
         for _ in range(3):
-            answer = house.post("/v1/chat/completions", asked, buffered=False)
+            response = house.post("/v1/chat/completions", asked, buffered=False)
             if leaves:
-                assert next(iter(answer.response))
-                answer.close()
+                assert next(iter(response.response))
+                response.close()
             else:
-                assert b"error" in answer.data
-            del answer
+                assert b"error" in response.data
+            del response
     outcomes = {row["outcome"] for row in house.records()}
     assert outcomes == ({"client_gone"} if leaves else {"broken"})
+    assert not left
+
+
+@pytest.mark.parametrize("then", [gemini_error(400), close_before_head(reset=True)])
+def test_a_stream_refused_after_heartbeats_is_gone_when_it_is_over(house: House, then: Any) -> None:
+    house.add_keys(*GEMINI_KEYS[:1])
+    house.set(heartbeat_s=1)
+    house.upstream.script(stall(1.3, then=then))
+    with left_to_the_collector() as left:
+        assert b'"error"' in house.chat(stream=True).data
+    assert not left
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/audio/speech", "/v1/vector_stores"])
+def test_a_request_that_is_passed_through_is_gone_when_it_is_over(house: House, path: str, status: int) -> None:
+    house.add_keys(*OPENAI_KEYS[:3])
+    house.upstream.script(answer(body={"id": "vs_1"}) if status == 200 else openai_error(400))
+    with left_to_the_collector() as left:
+        statuses = [house.post(path, {"model": "gpt-4o", "input": "Hello"}).status_code for _ in range(3)]
+    assert statuses == [status] * 3
+    assert not left
+
+
+def test_a_list_of_models_that_nobody_gives_is_gone_when_it_is_over(house: House) -> None:
+    house.add_keys(*GEMINI_KEYS[:1], *OPENAI_KEYS[:1])
+    house.upstream.script(close_before_head(reset=True))
+    with left_to_the_collector() as left:
+        assert house.client.get("/v1/models", headers=house.headers()).status_code >= 500
     assert not left

@@ -43,8 +43,10 @@ class Fault(Exception):
         self.headers: list[tuple[str, str]] = []
 
     def told(self) -> None:
-        """The client has it. Lets go of the frames it came through: they hold the request and its body, and those hold
-        it, so that all of it would stay in memory until the collector comes."""
+        """Its answer is written: let go of the frames it came through.
+
+        They hold the request and its body, which may hold it: all of it would stay in memory until the collector comes.
+        """
         self.__traceback__ = self.__context__ = self.__cause__ = None
 
 

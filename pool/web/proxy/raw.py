@@ -214,11 +214,13 @@ class Raw:
         self, call: Call, route: Route, made: Made | None, holder: int
     ) -> Callable[[int, str, Mapping[str, str], bytes], None]:
         """Remembers what an answer made, for whom and by which key, before the client hears of it."""
+        # Not by way of the call, which will hold what is made here: its body would wait for the collector.
+        dialect, method, path = call.dialect, call.method, call.path
 
         def learn(key_id: int, provider: str, headers: Mapping[str, str], said: bytes) -> None:
             if route.kind == OBJECT and made is None:
                 return  # not made here: whose it is stays the upstream's affair
-            if call.method == "DELETE" and made is not None and call.path.endswith("/" + made.name):
+            if method == "DELETE" and made is not None and path.endswith("/" + made.name):
                 self._affinity.forget(provider, made.name)
                 return
             if made is not None and made.name.startswith(uploads.SESSIONS) and uploads.is_over(headers):
@@ -227,7 +229,7 @@ class Raw:
             if address:
                 self._note(provider, uploads.name_of(address), key_id, holder, None)
             if route.collection or made is not None:
-                for mention in made_in(call.dialect, route.collection, said):
+                for mention in made_in(dialect, route.collection, said):
                     self._note(provider, mention.name, key_id, holder, mention.expires_at)
 
         return learn
