@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from sqlalchemy import event, func, select, text
+from sqlalchemy import event, func, insert, select, text
 
 from pool.adapters import queries
 from pool.adapters.days import add_up_days
@@ -135,3 +135,36 @@ def test_a_page_of_keys_does_not_begin_with_all_keys_of_a_provider(database, tmp
         steps = [step for step, _ in plans(database, query, *arguments)]
         assert steps
         assert [step for step in steps if re.search("provider_id=|SCAN (provider|key|membership)s", step)] == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ({"model": "rare", "failed": True}, "model_used"),
+        ({"model": "rare", "pool_id": 1}, "model_used"),
+        ({"model": "rare", "error_code": "overloaded"}, "model_used"),
+        ({"model": "rare", "status": 503, "client_id": 2}, "model_used"),
+        ({"model": "often", "client_id": 9}, "client_key_id"),
+        ({"client_id": 9, "failed": True, "since": 1.0}, "client_key_id"),
+    ],
+)
+def test_a_page_of_the_log_goes_by_what_is_met_least_often(database, wanted, index):
+    def store(session):
+        session.execute(insert(Request), [logged(n, "often", 2) for n in range(400)])
+        session.execute(insert(Request), [logged(n, "rare", 2) for n in range(400, 405)])
+        session.execute(insert(Request), [logged(n, "often", 9) for n in range(405, 410)])
+
+    def logged(n, model, client_id):
+        return {
+            "request_id": f"r-{n}", "at": 10.0 + n, "pool_id": 1, "client_key_id": client_id, "model_asked": model,
+            "model_used": model, "status": 503, "outcome": "error", "error_code": "overloaded", "operation": "chat",
+            "dialect": "openai", "latency_ms": 1,
+        }  # fmt: skip
+
+    database.write(store)
+    database.optimize()
+    query = queries.logged_requests, queries.LogWanted(**wanted), 50
+    walks = [step for step, statement in plans(database, *query) if "ORDER BY" in statement and "requests" in step]
+    assert walks
+    assert all(f"ix_requests_{index} " in step for step in walks)
+    assert len(database.read(*query)) == 5
