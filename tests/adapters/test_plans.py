@@ -140,12 +140,14 @@ def test_a_page_of_keys_does_not_begin_with_all_keys_of_a_provider(database, tmp
 @pytest.mark.parametrize(
     ("wanted", "index"),
     [
-        ({"model": "rare", "failed": True}, "model_used"),
+        ({"model": "rare", "failed": True}, "failed_model_used"),
         ({"model": "rare", "pool_id": 1}, "model_used"),
-        ({"model": "rare", "error_code": "overloaded"}, "model_used"),
-        ({"model": "rare", "status": 503, "client_id": 2}, "model_used"),
+        ({"model": "rare", "error_code": "overloaded"}, "failed_model_used"),
+        ({"model": "rare", "status": 503, "client_id": 2}, "failed_model_used"),
         ({"model": "often", "client_id": 9}, "client_key_id"),
-        ({"client_id": 9, "failed": True, "since": 1.0}, "client_key_id"),
+        ({"client_id": 9, "failed": True, "since": 1.0}, "failed_client_key_id"),
+        ({"client_id": 9, "failed": True}, "failed_client_key_id"),
+        ({"client_id": 9, "failed": True, "pool_id": 1}, "failed_client_key_id"),
     ],
 )
 def test_a_page_of_the_log_goes_by_what_is_met_least_often(database, wanted, index):
@@ -153,6 +155,8 @@ def test_a_page_of_the_log_goes_by_what_is_met_least_often(database, wanted, ind
         session.execute(insert(Request), [logged(n, "often", 2) for n in range(400)])
         session.execute(insert(Request), [logged(n, "rare", 2) for n in range(400, 405)])
         session.execute(insert(Request), [logged(n, "often", 9) for n in range(405, 410)])
+        well = {"outcome": "ok", "status": 200}
+        session.execute(insert(Request), [logged(n, "often", 2) | well for n in range(410, 1600)])
 
     def logged(n, model, client_id):
         return {

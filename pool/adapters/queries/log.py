@@ -9,7 +9,7 @@ from heapq import merge
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, literal_column, select, text, tuple_
+from sqlalchemy import ColumnElement, and_, func, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from pool.adapters.tables import FAILED, Attempt, ClientKey, Key, Pool, Request
@@ -116,7 +116,8 @@ def _alternatives(session: Session, wanted: LogWanted) -> list[LogWanted]:
     """The same as wishes that each have an index to walk along; no request is in two of them."""
     if wanted.word:
         return [replace(wanted, word="", error_code=wanted.word), replace(wanted, outcome=wanted.word)]
-    if wanted.failed and not (wanted.outcome or wanted.error_code or wanted.status):
+    named = wanted.outcome or wanted.error_code or wanted.status or wanted.model
+    if wanted.failed and not (named or wanted.pool_id or wanted.client_id):
         return [replace(wanted, outcome=each) for each in _failures(session)]
     return [wanted]
 
@@ -133,8 +134,8 @@ def _failures(session: Session) -> list[str]:
 def _walk(
     session: Session, wanted: LogWanted, size: int, after: tuple[float, int] | None
 ) -> list[LoggedRequest]:
-    conditions = _conditions(wanted, _rarest(session, wanted))
-    query = _rows().order_by(Request.at.desc(), Request.id.desc()).limit(size).where(*conditions)
+    query = _along(_rows(), _best_index(session, wanted)).where(*_conditions(wanted))
+    query = query.order_by(Request.at.desc(), Request.id.desc()).limit(size)
     if after is not None:
         query = query.where(tuple_(Request.at, Request.id) < tuple_(*after))
     return [_logged(row) for row in session.execute(query)]
@@ -185,9 +186,8 @@ def _rows() -> Any:
     )
 
 
-def _conditions(wanted: LogWanted, along: str = "") -> list[ColumnElement[bool]]:
-    """`along`: the column whose index is to be walked; "" leaves that to the database."""
-    conditions: list[Any] = [*_named(wanted, along), *_between(wanted)]
+def _conditions(wanted: LogWanted) -> list[ColumnElement[bool]]:
+    conditions: list[Any] = [*_named(wanted), *_between(wanted)]
     # The indexes of failures hold no others, and are used only where the query says that, word by word.
     if _only_failures(wanted):
         conditions.append(text(FAILED))
@@ -201,44 +201,46 @@ def _only_failures(wanted: LogWanted) -> bool:
     return bool(failed) and wanted.outcome != "ok"
 
 
-def _rarest(session: Session, wanted: LogWanted) -> str:
-    """Of several columns with an index the one whose value is met least often; "" where all are met often.
+def _best_index(session: Session, wanted: LogWanted) -> str:
+    """The index of the named column whose value is met least often; "" leaves the choice to the database.
 
-    SQLite knows only how often a column's values are met on average: among ten million requests it would look at all
-    that failed, for minutes, to find those of a model that was asked for five times. PostgreSQL knows the common ones.
+    SQLite knows only how often a column's values are met on average, and that of a sample: among ten million requests
+    it would look at all of a busy user key to find its few failures. PostgreSQL knows the common ones.
     """
     if session.get_bind().dialect.name != "sqlite":
         return ""
     failures = [text(FAILED)] if _only_failures(wanted) else []
-    indexed = {
-        column.key: (column == value, failures if column.key in _OF_FAILURES else [])
-        for column, value in _asked(wanted)
-        if failures or column.key not in _OF_FAILURES
-    }
-    if len(indexed) < 2:
-        return ""
-    least, rarest = PROBED, ""
-    for name, (condition, those) in indexed.items():
-        some = select(Request.id).where(condition, *those, *_between(wanted)).limit(least).subquery()
-        met = session.scalar(select(func.count()).select_from(some)) or 0
+    named = _OF_FAILURES if failures else _OF_ALL
+    indexes = [(named[column.key], column == value) for column, value in _asked(wanted) if column.key in named]
+    # Where all are met often, nearly every entry along one of failures is wanted; among all requests who knows.
+    least, best = PROBED, indexes[0][0] if indexes and (failures or len(indexes) == 1) else ""
+    for index, condition in indexes if len(indexes) > 1 else ():
+        some = _along(select(Request.id), index).where(condition, *failures, *_between(wanted)).limit(least)
+        met = session.scalar(select(func.count()).select_from(some.subquery())) or 0
         if met < least:
-            least, rarest = met, name
-    return rarest
+            least, best = met, index
+    return best
+
+
+def _along(query: Any, index: str) -> Any:
+    return query.with_hint(Request, f"INDEXED BY {index}", "sqlite") if index else query
 
 
 PROBED = 20_000
 """Index entries that are counted to learn how rare a value is: some milliseconds."""
 
-_OF_FAILURES = ("status", "outcome", "error_code")
-"""Columns whose indexes hold failures only."""
+_EVERYWHERE = {"key_id": "ix_requests_key_id"}
+_OF_ALL = _EVERYWHERE | {name: f"ix_requests_{name}" for name in ("pool_id", "client_key_id", "model_used")}
+_OF_FAILURES = (
+    _EVERYWHERE
+    | {name: f"ix_requests_failed_{name}" for name in ("pool_id", "client_key_id", "model_used")}
+    | {name: f"ix_requests_{name}" for name in ("status", "outcome", "error_code")}
+)
+"""By the column: the index of all requests, and that of failures. A key has few of either."""
 
 
-def _named(wanted: LogWanted, along: str = "") -> list[ColumnElement[bool]]:
-    # With a sign before it a column is not looked up in an index by SQLite.
-    return [
-        (column if along in ("", column.key) else literal_column(f"+requests.{column.key}", column.type)) == value
-        for column, value in _asked(wanted)
-    ]
+def _named(wanted: LogWanted) -> list[ColumnElement[bool]]:
+    return [column == value for column, value in _asked(wanted)]
 
 
 def _asked(wanted: LogWanted) -> list[tuple[Any, Any]]:
