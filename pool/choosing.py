@@ -35,6 +35,9 @@ TIGHT = 0.02
 
 FOREVER = float("inf")
 
+NOBODY = Rotation()
+"""Of a provider that a pool has no key of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -106,7 +109,9 @@ class Choosing:
             return self._pinned(self._call.pin, now, last_fault)
         plans = self._usable(relay.catalogue.candidates(self._pool.id))
         policy, _ = policy_of(self._caller, self._pool, settings)
-        rotations = [relay.catalogue.rotations[self._pool.id][plan.provider.slug] for plan in plans]
+        # An image may have been fetched for a plan: by now the pool may be deleted, or have no key of a provider.
+        of_pool = relay.catalogue.rotations.get(self._pool.id, {})
+        rotations = [of_pool.get(plan.provider.slug) or NOBODY for plan in plans]
         storm = ""
         for plan, rotation in zip(plans, rotations, strict=True):
             if plan.provider.slug in self._left:
@@ -303,7 +308,11 @@ class Choosing:
                 key_id = rotation.choose(policy, plan.model, now, self._excluded)
             if key_id is None:
                 return None
-            key = relay.catalogue.keys[key_id]
+            key = relay.catalogue.keys.get(key_id)
+            if key is None:
+                # Others were restored in the place of all keys, while one had to be asked for room.
+                self._excluded[key_id] = None
+                continue
             bounds = self._bounds(key, plan.model, now)
             at = 0
             if bounds:

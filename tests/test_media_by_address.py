@@ -69,5 +69,24 @@ def test_a_type_that_tells_nothing_is_read_from_the_bytes_or_the_name(house: Hou
     near.close()
 
 
+def test_a_pool_may_be_deleted_while_a_picture_is_fetched(house: House) -> None:
+    inventory = house.keypool.inventory
+    pool_id, auth_key = inventory.create_pool("batch")
+    house.add_keys(GEMINI_KEYS[0], pool_id=pool_id)
+    house.upstream.for_path("/cat.png", answer(200, PNG, {"Content-Type": "image/png"}))
+    near = Fetcher(Upstream())
+
+    def fetch(*asked: Any) -> Any:
+        inventory.delete_pool(pool_id)
+        return near.fetch(*asked)
+
+    house.keypool.relay.fetch = fetch
+    image = {"type": "image_url", "image_url": {"url": house.upstream.url + "/cat.png"}}
+    body = {"model": "gemini-2.5-flash", "messages": [{"role": "user", "content": [image]}]}
+    refused = house.post("/v1/chat/completions", body, headers={"Authorization": f"Bearer {auth_key}"})
+    assert (refused.status_code, refused.json["error"]["code"]) == (503, "no_available_keys")
+    near.close()
+
+
 def test_the_app_fetches_several_side_by_side(house: House) -> None:
     assert isinstance(house.keypool.relay.fetch, Together)

@@ -89,10 +89,11 @@ class Vault:
         """An exported fingerprint key as `meta` stores it."""
         return self._newest.encrypt(base64.b64decode(exported, validate=True)).decode()
 
-    def adopt(self, wrapped: str) -> None:
-        """Find things by the fingerprint key that `meta` holds by now: a backup was restored."""
-        self._fingerprint_key = _open(self._ring, wrapped.encode())
+    def adopt(self, wrapped: str) -> bool:
+        """Find things by the fingerprint key that `meta` holds by now: a backup was restored. Was it another one?"""
+        known, self._fingerprint_key = self._fingerprint_key, _open(self._ring, wrapped.encode())
         self._digest_key = _mac(self._fingerprint_key, DIGESTS)
+        return known != self._fingerprint_key
 
     def __repr__(self) -> str:
         return "<Vault>"

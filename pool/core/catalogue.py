@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -75,7 +76,11 @@ def allows(patterns: tuple[str, ...], model: str) -> bool:
 class Catalogue:
     """The inventory in force. Changed only between two yields of the hub, so a reader sees it whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, vitals: Vitals | None = None) -> None:
+        self.vitals = vitals if vitals is not None else Vitals()
+        self._begin()
+
+    def _begin(self) -> None:
         self.providers: dict[str, Provider] = {}
         self.pools: dict[int, Pool] = {}
         self.keys: dict[int, Key] = {}
@@ -86,14 +91,31 @@ class Catalogue:
         self._together: dict[frozenset[int], frozenset[int]] = {}
         self.projects: dict[tuple[str, str], set[int]] = {}
         self._limited: set[int] = set()
-        self.vitals = Vitals()
         self.default_pool_id = 0
         self.revision = 0
+        # What was heard while another inventory is read, which will not know it.
+        self._heard: list[Word] | None = None
 
     def clear(self) -> None:
-        """Know no key any more."""
-        self.keys, self.rotations, self.pools_of_key, self.projects = {}, {}, {}, {}
-        self.revision = 0
+        """Know nothing of any key, pool or caller any more."""
+        self._begin()
+
+    @contextmanager
+    def replacing(self) -> Iterator[Catalogue]:
+        """An empty catalogue, to be filled while this one goes on.
+
+        At the end, unless that is an error, they are exchanged, and what was heard of keys meanwhile counts for the new
+        one, too. The one that was filled has what this one knew then.
+        """
+        heard = self._heard = []
+        fresh = Catalogue(self.vitals)
+        try:
+            yield fresh
+        finally:
+            self._heard = None
+        for word in heard:
+            fresh.hear(word)
+        self.__dict__, fresh.__dict__ = fresh.__dict__, self.__dict__
 
     def candidates(self, pool_id: int) -> dict[str, Provider]:
         """The providers a pool has keys of, by slug."""
@@ -177,6 +199,8 @@ class Catalogue:
         """Take in what some worker announced."""
         if word.reason == MADE:
             return
+        if self._heard is not None:
+            self._heard.append(word)
         if word.reason == LIMITED and not word.until:
             self.unlimit(word.key_id)
             return

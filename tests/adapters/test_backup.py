@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import gevent
 import pytest
 from sqlalchemy import text
 
@@ -251,3 +252,23 @@ def test_a_backup_goes_from_sqlite_to_postgresql_and_back(house, other_template,
     for table in ("usage_hourly", "traffic_hourly", "settings", "key_health"):
         assert rows_of(elsewhere, table) == rows_of(house, table), table
     assert elsewhere.generate(headers={"x-goog-api-key": auth_key}).status_code == 200
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_requests_go_on_while_a_backup_of_this_machine_is_put_in_the_place_of_everything(house, tmp_path, deleted):
+    first, *_ = ids = house.add_keys(*(f"AIzaSyMany{n:029}" for n in range(1_000)))
+    file = saved(house, tmp_path)
+    if deleted:
+        house.keypool.inventory.bin_keys(ids[500:])
+    restoring = gevent.spawn(brought_back, house, file, REPLACE)
+    answered = []
+    while not restoring.dead:
+        answered.append(house.generate().status_code)
+        gevent.sleep(0)
+    assert restoring.get()["written"]["keys"] == 1_000
+    assert set(answered) == {200}
+    assert len(answered) > 5
+    catalogue = house.keypool.catalogue
+    assert len(catalogue.keys) == catalogue.ready_seats(house.keypool.relay.clock()) == 1_000
+    house.keypool.inventory.set_disabled([first], float("inf"))
+    assert catalogue.ready_seats(house.keypool.relay.clock()) == 999

@@ -4,6 +4,7 @@ from pool.core.catalogue import DEAD, DISABLED, Catalogue, Client, Pool, allows
 from pool.core.keys import FOREVER, Key
 from pool.core.providers import PROVIDERS
 from pool.core.rotation import Bench, Member
+from pool.core.state import Word
 
 NOW = 1_000.0
 
@@ -172,3 +173,27 @@ def test_a_key_shows_no_secret(shown):
     shown.secret = "hidden"
     assert "hidden" not in repr(shown)
     assert "sealed" not in repr(shown).replace("sealed=", "")
+
+
+def test_another_inventory_takes_over_as_a_whole_and_with_what_was_heard_meanwhile(catalogue):
+    with catalogue.replacing() as other:
+        other.providers = dict(PROVIDERS)
+        other.keep_pools([Pool(1, "p1", "default", is_default=True)])
+        for key_id in (2, 3):
+            other.put_key(key_of(key_id), NOW)
+            other.put_member(1, Member(key_id), NOW)
+        assert chosen(catalogue) == {1, 2}
+        catalogue.hear(Word(2, "quota_day", NOW + 60))
+        assert chosen(catalogue) == {1}
+    assert chosen(catalogue) == {3}
+    assert chosen(catalogue, now=NOW + 61) == {2, 3}
+    assert (set(catalogue.pools), set(catalogue.keys), set(other.keys)) == ({1}, {2, 3}, {1, 2})
+
+
+def test_an_inventory_that_could_not_be_read_takes_nobodys_place(catalogue):
+    with pytest.raises(OSError), catalogue.replacing() as other:
+        other.put_key(key_of(7), NOW)
+        raise OSError
+    assert chosen(catalogue) == {1, 2}
+    catalogue.hear(Word(1, "quota_day", NOW + 60))
+    assert chosen(catalogue) == {2}

@@ -64,12 +64,12 @@ class Inventory(KeyEditing, Resets):
     def load(self) -> None:
         """Fill the empty catalogue, with what is known against keys."""
         self.refresh()
-        self._bench()
+        self._bench(self._catalogue)
 
-    def _bench(self) -> None:
+    def _bench(self, catalogue: Catalogue) -> None:
         now = self._clock()
         for key_id, model, reason, until in self._database.read(reading.health, now):
-            self._catalogue.bench(key_id, reason, FOREVER if until is None else until, model)
+            catalogue.bench(key_id, reason, FOREVER if until is None else until, model)
 
     def refresh(self) -> None:
         """Take over what changed since the last time."""
@@ -86,18 +86,39 @@ class Inventory(KeyEditing, Resets):
         return True
 
     def _refresh(self) -> None:
-        catalogue, now = self._catalogue, self._clock()
         few = self._database.read(reading.few, self._vault)
-        anew = self._restored not in (None, few.restored)
-        if anew:
+        if self._restored in (None, few.restored):
+            self._drop_keys_of(self._slugs - few.slugs)
+            self._take_over(self._catalogue, few)
+        else:
             self._begin_anew(few)
-        self._restored = few.restored
+        self._restored, self._slugs = few.restored, few.slugs
+
+    def _begin_anew(self, few: reading.Few) -> None:
+        """A backup took the place of everything: its ids may mean other keys.
+
+        One of this machine is read aside while requests go on, and then takes over as a whole. With another machine's
+        digests come of another key: who was let in before may not be any more, so nobody is until all is there.
+        """
+        if self._vault.adopt(few.fingerprint_key):
+            self._catalogue.clear()
+            self._take_over(self._catalogue, few)
+            self._bench(self._catalogue)
+            return
+        with self._catalogue.replacing() as other:
+            self._take_over(other, few)
+            self._bench(other)
+        # Freed as one, a hundred thousand keys would stop every stream for that long.
+        for some in pieces(list(other.keys)):
+            for key_id in some:
+                other.drop_key(key_id)
+            gevent.sleep(0.001)
+
+    def _take_over(self, catalogue: Catalogue, few: reading.Few) -> None:
+        now, known = self._clock(), catalogue.revision
         catalogue.providers = few.providers
-        self._drop_keys_of(self._slugs - few.slugs)
-        self._slugs = few.slugs
         catalogue.keep_pools(few.pools)
         catalogue.credentials = few.credentials
-        known = catalogue.revision
         for rows in self._pages(reading.keys_since, known):
             for row in rows:
                 if row[-1]:
@@ -113,13 +134,6 @@ class Inventory(KeyEditing, Resets):
                     catalogue.drop_member(pool_id, key_id)
         catalogue.drop_rotations()
         catalogue.revision = few.revision
-        if anew:
-            self._bench()
-
-    def _begin_anew(self, few: reading.Few) -> None:
-        """A backup took the place of everything: its ids mean other keys, its digests come of another key."""
-        self._vault.adopt(few.fingerprint_key)
-        self._catalogue.clear()
 
     def _drop_keys_of(self, slugs: Set[str]) -> None:
         """The rows of a deleted provider's keys went with it, so no revision tells of them."""
@@ -129,7 +143,7 @@ class Inventory(KeyEditing, Resets):
 
     def _pages(self, query: Callable[..., Any], known: int) -> Iterator[Sequence[Any]]:
         after = reading.BEGINNING
-        size = MORSEL if known else PIECE
+        size = PIECE if self._restored is None else MORSEL
         while True:
             rows, after = self._database.read(query, known, after, PAGE)
             if not rows:
