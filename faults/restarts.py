@@ -11,6 +11,7 @@ from pathlib import Path
 
 import gevent
 import requests
+from gevent.event import Event
 
 from faults.asking import PLAIN, Load, Tally
 from faults.figures import Figures
@@ -119,9 +120,9 @@ STEPS: tuple[tuple[str, Callable[[Pair], None]], ...] = (
 BY_FORCE = {STEPS[number][0] for number in (FORCE_A, FORCE_B)}
 
 
-def _keep_adding(two: Pair, token: str) -> None:
+def _keep_adding(two: Pair, token: str, over: Event) -> None:
     """An admin who adds a key again and again, and remembers those that were confirmed."""
-    while True:
+    while not over.wait(0.3):
         (secret,) = keys("new", 1)
         for server in two.servers:
             try:
@@ -130,7 +131,6 @@ def _keep_adding(two: Pair, token: str) -> None:
                 continue
             two.added.append(secret)
             break
-        gevent.sleep(0.3)
 
 
 @dataclass(slots=True)
@@ -143,12 +143,11 @@ class Capped:
     refused: int = 0
     wrong: set[str] = field(default_factory=set)
 
-    def keep_asking(self) -> None:
+    def keep_asking(self, over: Event) -> None:
         number = 0
-        while True:
+        while not over.wait(0.05):
             number += 1
             self.ask(self.two.ports[number % 2])
-            gevent.sleep(0.05)
 
     def ask(self, port: int) -> int:
         """The status; 0 where the instance is away."""
@@ -207,15 +206,17 @@ def run(folder: Path, count: int, which: Sequence[int] = range(len(STEPS)), paus
         admin.set(**QUICK)
         capped = Capped(_made_client(admin), two)
         gevent.sleep(WORD_S)
-        asking = gevent.spawn(capped.keep_asking)
+        over = Event()
+        asking = gevent.spawn(capped.keep_asking, over)
         load = Load(two.ports, CLIENT_KEY, CLIENTS, pause_s)
-        adding = gevent.spawn(_keep_adding, two, admin.token)
+        adding = gevent.spawn(_keep_adding, two, admin.token, over)
         steps = []
         for number, (name, act) in enumerate(chosen, 1):
             steps.append(_step(two, load, name, act, number * count // len(chosen)))
-        adding.kill()
         tally = load.stop()
-        asking.kill()
+        # Not killed: in the middle of a connect that would leave a socket open.
+        over.set()
+        gevent.joinall([adding, asking], raise_error=True)
         limit = capped.figures()
         for server in two.servers:
             server.stop(within_s=30)
