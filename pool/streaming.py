@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .core import sse
 from .core.calls import GEMINI, Call, Reply, StreamReader
 from .core.dialects import error_fields, upstream_fault
+from .core.dialects.gemini.stream import ChatReader
 from .core.dialects.passing import PassingReader
 from .core.faults import Draining, Fault, UpstreamError
 from .core.masking import redact_bytes
@@ -145,7 +146,7 @@ class Flow:
                 self.began = True
                 yield from self._paced(pacer, held)
             passing = None
-            if self.write is not None and pacer is None and isinstance(reader, PassingReader):
+            if self.write is not None and pacer is None and isinstance(reader, PassingReader | ChatReader):
                 passing = partial(reader.pass_on, self.write)
             del held  # a slow client's stream would carry it to its end
             while reader.failure is None:

@@ -100,6 +100,11 @@ class Cutter:
         self._braces = Braces()
         self._peeked = 0
 
+    @property
+    def clean(self) -> bool:
+        """Whether what is fed next begins an event."""
+        return not self.tail and not self._after_cr
+
     def feed(self, piece: bytes) -> bytes:
         """All events that are complete now, with the blank lines that end them; b"" where there is none."""
         if self._after_cr and piece:
@@ -244,6 +249,11 @@ class Decoder:
     def pending(self) -> bytes:
         """The unfinished tail where it may be an event in all but its blank line, else b""."""
         return self._cutter.whole_tail()
+
+    def sole(self, piece: bytes) -> bytes | None:
+        """The data of the one event that a piece is, which need not be fed then; None where it may be anything."""
+        event = _sole(piece) if self._cutter.clean else None
+        return event.data if event is not None else None
 
     def feed(self, piece: bytes) -> list[Event]:
         whole = self._cutter.feed(piece)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from pool.core.calls import NO_USAGE, Usage
 from pool.core.dialects.counts import bounded, count, usage
 
@@ -90,15 +92,27 @@ class Tokens:
     candidates' count falls in a few, and the last chunk may lack it.
     """
 
-    __slots__ = ("fields",)
+    __slots__ = ("_fields", "_unread")
 
     def __init__(self) -> None:
-        self.fields: dict[str, Any] = {}
+        self._fields: dict[str, Any] = {}
+        self._unread = b""
 
     def note(self, chunk: dict[str, Any]) -> None:
         stated = chunk.get("usageMetadata")
         if isinstance(stated, dict):
             self.fields.update(stated)
+
+    def note_later(self, data: bytes) -> None:
+        """A chunk's JSON with the fields of the one noted before it: read when somebody asks, if none comes after."""
+        self._unread = data
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        if self._unread:
+            data, self._unread = self._unread, b""
+            self.note(orjson.loads(data))
+        return self._fields
 
     @property
     def counts_output(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -10,6 +11,7 @@ import orjson
 from pool.core import sse
 from pool.core.calls import Call, Usage
 from pool.core.dialects.gemini import answer, chunks
+from pool.core.dialects.gemini.alike import Alike
 from pool.core.dialects.gemini.arrays import ElementCutter, element_json
 from pool.core.dialects.gemini.grounding import annotations_of
 from pool.core.dialects.gemini.partials import PartialCall
@@ -37,6 +39,9 @@ class _Objects:
     def __init__(self) -> None:
         self._cutter = ElementCutter()
         self.pending = b""
+
+    def sole(self, piece: bytes) -> bytes | None:
+        return None
 
     def feed(self, piece: bytes) -> list[sse.Event]:
         return [sse.Event(element_json(raw)) for raw in self._cutter.feed(piece)]
@@ -80,6 +85,7 @@ class ChatReader:
         self._spoken = Spoken(call)
         self._choices: dict[int, _Choice] = {}
         self._blocked: str | None = None
+        self._alike = Alike()
         payload = call.payload or {}
         options = payload.get("stream_options")
         self._with_usage = isinstance(options, dict) and options.get("include_usage") is True
@@ -119,6 +125,18 @@ class ChatReader:
         if self.failure is None and (pending := decoder.pending):
             self._peek(pending)
         return b"".join(out)
+
+    def pass_on(self, write: Callable[[bytes], bool], piece: bytes) -> bool:
+        """Write what `feed` would make of a piece that says something and no more; False leaves it to be fed."""
+        data = self._decoder.sole(piece) if self._decoder is not None and self.failure is None else None
+        text = self._alike.text_in(data) if data is not None else ""
+        if data is None or not text:
+            return False
+        said = orjson.dumps(text)
+        if not write(self._event(self._alike.index, b'{"content":' + said + b"}")):
+            return False
+        self._note(data, text, said)
+        return True
 
     def end(self) -> bytes:
         out: list[bytes] = []
@@ -169,6 +187,11 @@ class ChatReader:
             return
         if event.data in (b"", b"[DONE]"):
             return
+        if text := self._alike.text_in(event.data):
+            said = orjson.dumps(text)
+            out.append(self._event(self._alike.index, b'{"content":' + said + b"}"))
+            self._note(event.data, text, said)
+            return
         try:
             chunk = orjson.loads(event.data)
         except orjson.JSONDecodeError:
@@ -180,6 +203,14 @@ class ChatReader:
                 self._chunk(chunk, out)
             except MISSHAPEN:
                 self.failure = NOT_JSON
+                return
+            self._alike.learn(event.data, chunk)
+
+    def _note(self, data: bytes, text: str, said: bytes) -> None:
+        """An event that was not read: what it says, and that as JSON."""
+        self._choices[self._alike.index].written.add_text(text)
+        self._spoken.wrote(len(said) - 2)
+        self._tokens.note_later(data)
 
     def _chunk(self, chunk: dict[str, Any], out: list[bytes]) -> None:
         if not self._head:
@@ -327,7 +358,9 @@ class ChatReader:
         out.append(self._head + b'"choices":[' + orjson.dumps(end) + b"]" + self._tail)
 
     def _emit(self, out: list[bytes], index: int, delta: bytes, logprobs: Any = None) -> None:
-        out.append(
-            b'%b"choices":[{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":null}]%b'
-            % (self._head, index, delta, orjson.dumps(logprobs) if logprobs else b"null", self._tail)
-        )
+        out.append(self._event(index, delta, orjson.dumps(logprobs) if logprobs else b"null"))
+
+    def _event(self, index: int, delta: bytes, logprobs: bytes = b"null") -> bytes:
+        return b'%b"choices":[{"index":%d,"delta":%b,"logprobs":%b,"finish_reason":null}]%b' % (
+            self._head, index, delta, logprobs, self._tail,
+        )  # fmt: skip
