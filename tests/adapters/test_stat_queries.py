@@ -3,7 +3,7 @@
 import pytest
 
 from pool.adapters import tables
-from pool.adapters.queries import Ending, Figures, Scope, Use, endings, endpoint_figures, model_figures, stat_keys
+from pool.adapters.queries import Ending, Figures, Scope, Use, endings, endpoint_figures, model_figures, stat, stat_keys
 
 HOUR = 1_789_999_200
 NOW = HOUR + 1_800.0
@@ -68,7 +68,9 @@ def test_keys_come_with_their_pools_uses_and_refusals(furnished):
     assert (third.dead_at, third.uses) == (NOW, ())
 
 
-def test_keys_are_left_out_by_pool_use_and_exhaustion(furnished):
+@pytest.mark.parametrize("probed", [1, stat.PROBED], ids=["used by many", "used by few"])
+def test_keys_are_left_out_by_pool_use_and_exhaustion(furnished, monkeypatch, probed):
+    monkeypatch.setattr(stat, "PROBED", probed)
     assert ids(furnished) == [1, 2, 3]
     assert ids(furnished, after=1, size=1) == [2]
     assert ids(furnished, "used") == [1, 2]

@@ -148,7 +148,7 @@ def stat_keys(
 
     The page of keys first, by index, and then the figures of those alone.
     """
-    ids: list[int] = list(session.scalars(_page(scope, now, shown, after).limit(size)))
+    ids: list[int] = list(session.scalars(_page(session, scope, now, shown, after).limit(size)))
     about = select(
         Key.id, Provider.slug, Key.hint_prefix, Key.hint_suffix, Key.disabled_at, Key.disabled_until, Key.dead_at,
         Key.dead_reason,
@@ -280,7 +280,7 @@ def _within(scope: Scope) -> list[ColumnElement[bool]]:
     return [UsageHour.hour >= scope.since, *_of(UsageHour, scope)]
 
 
-def _page(scope: Scope, now: float, shown: str, after: int) -> Select[Any]:
+def _page(session: Session, scope: Scope, now: float, shown: str, after: int) -> Select[Any]:
     query = select(Key.id)
     place: Any = Key.id
     if scope.pool_id is not None:
@@ -288,16 +288,29 @@ def _page(scope: Scope, now: float, shown: str, after: int) -> Select[Any]:
         seat, place = Membership, Membership.key_id
         query = query.join(seat, seat.key_id == Key.id).where(seat.pool_id == scope.pool_id, seat.removed_at.is_(None))
     query = query.where(place > after, Key.deleted_at.is_(None)).order_by(place)
+    if shown == EXHAUSTED:
+        return query.where(or_(_stopped(now), _rests(now, *([scope.model, ""] if scope.model else []))))
+    if shown != USED and not scope.model:
+        return query
     used: ColumnElement[bool] = exists().where(UsageHour.key_id == Key.id, UsageHour.requests > 0, *_within(scope))
-    if scope.model:
-        # Who used a model is read by its own index: where few did, all other keys need not be asked.
-        used = Key.id.in_(select(UsageHour.key_id).where(UsageHour.requests > 0, *_within(scope)))
-    match shown:
-        case "used":
-            return query.where(used)
-        case "exhausted":
-            return query.where(or_(_stopped(now), _rests(now, *([scope.model, ""] if scope.model else []))))
-    return query.where(or_(used, _rests(now, scope.model))) if scope.model else query
+    if scope.model and not _used_by_many(session, scope):
+        # By the model's own index: all other keys need not be asked.
+        used = and_(Key.id.in_(select(UsageHour.key_id).where(*_within(scope))), used)
+    return query.where(used if shown == USED else or_(used, _rests(now, scope.model)))
+
+
+PROBED = 20_000
+"""Hours of keys that are looked at to learn whether many keys used a model: some milliseconds."""
+
+MANY = 20
+"""One key of so many is: a page of keys is full before very many were asked."""
+
+
+def _used_by_many(session: Session, scope: Scope) -> bool:
+    """Did many of the keys use a model? Judged by its newest hours, and False where these are few."""
+    lately = select(UsageHour.key_id).where(*_within(scope)).order_by(UsageHour.hour.desc()).limit(PROBED).subquery()
+    hours, keys = session.execute(select(func.count(), func.count(lately.c.key_id.distinct()))).one()
+    return hours == PROBED and keys * MANY >= (session.scalar(select(func.max(Key.id))) or 0)
 
 
 def _rests(now: float, *models: str) -> ColumnElement[bool]:
@@ -317,6 +330,8 @@ def _uses(session: Session, ids: Sequence[int], scope: Scope) -> dict[int, list[
         select(hour.key_id, hour.model, func.sum(hour.successes), func.sum(hour.errors), func.sum(hour.cost_nano))
         .where(hour.key_id.in_(ids), hour.requests > 0, *_within(scope))
         .group_by(hour.key_id, hour.model)
+        # Of these few keys, and not of all who used the model.
+        .with_hint(hour, "INDEXED BY ix_usage_hourly_key_id_hour", "sqlite")
     )
     found: dict[int, list[Use]] = {}
     for key_id, model, *figures in session.execute(query):
