@@ -67,9 +67,10 @@ class Inventory(KeyEditing, Resets):
         self._bench(self._catalogue)
 
     def _bench(self, catalogue: Catalogue) -> None:
-        now = self._clock()
-        for key_id, model, reason, until in self._database.read(reading.health, now):
-            catalogue.bench(key_id, reason, FOREVER if until is None else until, model)
+        for rows in pieces(self._database.read(reading.health, self._clock())):
+            for key_id, model, reason, until in rows:
+                catalogue.bench(key_id, reason, FOREVER if until is None else until, model)
+            gevent.sleep(0.001)
 
     def refresh(self) -> None:
         """Take over what changed since the last time."""
