@@ -109,17 +109,15 @@ class Choosing:
             return self._pinned(self._call.pin, now, last_fault)
         plans = self._usable(relay.catalogue.candidates(self._pool.id))
         policy, _ = policy_of(self._caller, self._pool, settings)
-        # An image may have been fetched for a plan: by now the pool may be deleted, or have no key of a provider.
-        of_pool = relay.catalogue.rotations.get(self._pool.id, {})
-        rotations = [of_pool.get(plan.provider.slug) or NOBODY for plan in plans]
+        rotations = [self._rotation(plan) for plan in plans]
         storm = ""
-        for plan, rotation in zip(plans, rotations, strict=True):
+        for plan in plans:
             if plan.provider.slug in self._left:
                 continue
             if not self._may_pass(plan.provider.slug, now):
                 storm = relay.judge.outages.of(plan.provider.slug).storm.kind
                 continue
-            pick = self._pick(plan, rotation, policy, now)
+            pick = self._pick(plan, policy, now)
             if pick is not None:
                 return pick
             self.give_up_probe(now)
@@ -299,20 +297,22 @@ class Choosing:
         resting = any(model in benches and benches[model].until > now for model in ("", plan.model))
         return None if resting else key_id
 
-    def _pick(self, plan: Plan, rotation: Rotation, policy: str, now: float) -> Pick | None:
-        """The next key of a rotation that has room for this request."""
+    def _rotation(self, plan: Plan) -> Rotation:
+        """The keys to choose from now: after each wait, as while a picture is fetched or Redis is asked for room, the
+        pool may be deleted, or another one restored in its place."""
+        return self._relay.catalogue.rotations.get(self._pool.id, {}).get(plan.provider.slug) or NOBODY
+
+    def _pick(self, plan: Plan, policy: str, now: float) -> Pick | None:
+        """The next key that has room for this request."""
         relay = self._relay
         while True:
+            rotation = self._rotation(plan)
             key_id = self._preferred(plan, rotation, now) if self._call.native is not None else None
             if key_id is None:
                 key_id = rotation.choose(policy, plan.model, now, self._excluded)
             if key_id is None:
                 return None
-            key = relay.catalogue.keys.get(key_id)
-            if key is None:
-                # Others were restored in the place of all keys, while one had to be asked for room.
-                self._excluded[key_id] = None
-                continue
+            key = relay.catalogue.keys[key_id]
             bounds = self._bounds(key, plan.model, now)
             at = 0
             if bounds:

@@ -135,7 +135,8 @@ class Rehearsal(Choosing):
         storm = self._relay.judge.outages.storms().get(slug)
         return storm is None or storm.would_pass(now)
 
-    def _pick(self, plan: Plan, rotation: Rotation, policy: str, now: float) -> Pick | None:
+    def _pick(self, plan: Plan, policy: str, now: float) -> Pick | None:
+        rotation = self._rotation(plan)
         choice = self._choice(self._pool, plan, rotation, policy)
         return Pick(choice.key, plan, rotation, policy) if choice.key is not None else None
 

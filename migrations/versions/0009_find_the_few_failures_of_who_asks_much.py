@@ -1,4 +1,4 @@
-"""Failures by pool, user key and model: a busy one may have few among millions of requests."""
+"""Failures by pool, user key, key and model: a busy one may have few among millions of requests."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = '0008'
 branch_labels = None
 depends_on = None
 
-COLUMNS = ('pool_id', 'client_key_id', 'model_used')
+COLUMNS = ('pool_id', 'client_key_id', 'key_id', 'model_used')
 FAILED = sa.text("outcome <> 'ok'")
 
 

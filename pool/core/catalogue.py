@@ -94,7 +94,7 @@ class Catalogue:
         self.default_pool_id = 0
         self.revision = 0
         # What was heard while another inventory is read, which will not know it.
-        self._heard: list[Word] | None = None
+        self._heard: dict[tuple[int, str], Word] | None = None
 
     def clear(self) -> None:
         """Know nothing of any key, pool or caller any more."""
@@ -104,16 +104,16 @@ class Catalogue:
     def replacing(self) -> Iterator[Catalogue]:
         """An empty catalogue, to be filled while this one goes on.
 
-        At the end, unless that is an error, they are exchanged, and what was heard of keys meanwhile counts for the new
-        one, too. The one that was filled has what this one knew then.
+        At the end, unless that is an error, they are exchanged, and what was heard against keys meanwhile holds for the
+        new one, too. The one that was filled has what this one knew then.
         """
-        heard = self._heard = []
+        heard = self._heard = {}
         fresh = Catalogue(self.vitals)
         try:
             yield fresh
         finally:
             self._heard = None
-        for word in heard:
+        for word in heard.values():
             fresh.hear(word)
         self.__dict__, fresh.__dict__ = fresh.__dict__, self.__dict__
 
@@ -200,7 +200,7 @@ class Catalogue:
         if word.reason == MADE:
             return
         if self._heard is not None:
-            self._heard.append(word)
+            _remember(self._heard, word)
         if word.reason == LIMITED and not word.until:
             self.unlimit(word.key_id)
             return
@@ -292,6 +292,18 @@ class Catalogue:
             for key_id, pool_ids in self.pools_of_key.items():
                 self._put_in_pools(key_id, pool_ids - gone)
             self._together = {pool_ids: pool_ids for pool_ids in self.pools_of_key.values()}
+
+
+def _remember(heard: dict[tuple[int, str], Word], word: Word) -> None:
+    """Keep the longest word against a key. One that releases it ends those, and no bench that it knew nothing of."""
+    place = word.key_id, word.model or ""
+    if word.until:
+        if place not in heard or heard[place].until < word.until:
+            heard[place] = word
+        return
+    for known in [known for known in heard if known[0] == word.key_id]:
+        if heard[known].reason == LIMITED if word.reason == LIMITED else word.model is None or known == place:
+            del heard[known]
 
 
 def seat(rotation: Rotation, key: Key, now: float) -> None:

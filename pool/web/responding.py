@@ -87,6 +87,11 @@ class PlainResponse(Response):
         self.sent += len(piece)
         return True
 
+    def close(self) -> None:
+        self.send_headers()
+        if self.chunked:
+            self._send(b"0\r\n\r\n")
+
     def _rest(self, piece: bytes, chunk: bytes) -> bytes:
         """What is left to send of a piece that `write_now` began. Anything else may not go out in its middle."""
         begun, self._begun = self._begun, None

@@ -147,6 +147,9 @@ def test_a_page_of_keys_does_not_begin_with_all_keys_of_a_provider(database, tmp
         ({"model": "often", "client_id": 9}, "client_key_id"),
         ({"client_id": 9, "failed": True, "since": 1.0}, "failed_client_key_id"),
         ({"client_id": 9, "failed": True}, "failed_client_key_id"),
+        ({"key_id": 7, "failed": True}, "failed_key_id"),
+        ({"key_id": 7, "error_code": "overloaded"}, "failed_key_id"),
+        ({"key_id": 7, "client_id": 9}, "client_key_id"),
         ({"client_id": 9, "failed": True, "pool_id": 1}, "failed_client_key_id"),
     ],
 )
@@ -161,6 +164,7 @@ def test_a_page_of_the_log_goes_by_what_is_met_least_often(database, wanted, ind
     def logged(n, model, client_id):
         return {
             "request_id": f"r-{n}", "at": 10.0 + n, "pool_id": 1, "client_key_id": client_id, "model_asked": model,
+            "key_id": 7 if n >= 405 else 8,
             "model_used": model, "status": 503, "outcome": "error", "error_code": "overloaded", "operation": "chat",
             "dialect": "openai", "latency_ms": 1,
         }  # fmt: skip

@@ -90,6 +90,13 @@ UNLIKE = {
 }
 
 
+def test_an_event_that_spells_a_name_with_an_escape_is_no_example():
+    twice = event("x").replace(b'"text":"x"', b'"text":"x","te\\u0078t":"x"')
+    made = reader()
+    made.feed(twice)
+    assert not made.pass_on(pytest.fail, twice.replace(b'"text":"x"', b'"text":"y"'))
+
+
 @pytest.mark.parametrize("name", UNLIKE)
 def test_whatever_else_comes_is_read(name):
     made = reader()

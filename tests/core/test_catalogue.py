@@ -190,6 +190,23 @@ def test_another_inventory_takes_over_as_a_whole_and_with_what_was_heard_meanwhi
     assert (set(catalogue.pools), set(catalogue.keys), set(other.keys)) == ({1}, {2, 3}, {1, 2})
 
 
+def test_a_release_heard_meanwhile_ends_what_was_heard_and_nothing_that_was_brought(catalogue):
+    words = [Word(2, "errors", NOW + 60), Word(2, "quota", NOW + 60, "m"), Word(2, "errors", 0.0),
+             Word(1, "limited", NOW + 60), Word(1, "limited", 0.0), Word(1, "quota", NOW + 60, "m"),
+             Word(3, "quota", NOW + 60), Word(3, "", 0.0, None)]  # fmt: skip
+    with catalogue.replacing() as other:
+        other.providers = dict(PROVIDERS)
+        other.keep_pools([Pool(1, "p1", "default", is_default=True)])
+        for key_id, until in ((1, None), (2, FOREVER), (3, None)):
+            other.put_key(key_of(key_id, disabled_until=until), NOW)
+            other.put_member(1, Member(key_id), NOW)
+        for word in words:
+            catalogue.hear(word)
+    assert catalogue.benches(1) == {"m": Bench("quota", NOW + 60)}
+    assert catalogue.benches(2) == {"": Bench(DISABLED, FOREVER), "m": Bench("quota", NOW + 60)}
+    assert catalogue.benches(3) == {}
+
+
 def test_an_inventory_that_could_not_be_read_takes_nobodys_place(catalogue):
     with pytest.raises(OSError), catalogue.replacing() as other:
         other.put_key(key_of(7), NOW)

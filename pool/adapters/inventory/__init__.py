@@ -67,10 +67,12 @@ class Inventory(KeyEditing, Resets):
         self._bench(self._catalogue)
 
     def _bench(self, catalogue: Catalogue) -> None:
-        for rows in pieces(self._database.read(reading.health, self._clock())):
+        """Some at a time, each as the database knows it then: a key may be released meanwhile."""
+        after = 0, ""
+        while rows := self._database.read(reading.health, self._clock(), after, PIECE):
             for key_id, model, reason, until in rows:
                 catalogue.bench(key_id, reason, FOREVER if until is None else until, model)
-            gevent.sleep(0.001)
+            after = rows[-1][:2]
 
     def refresh(self) -> None:
         """Take over what changed since the last time."""
@@ -98,14 +100,12 @@ class Inventory(KeyEditing, Resets):
     def _begin_anew(self, few: reading.Few) -> None:
         """A backup took the place of everything: its ids may mean other keys.
 
-        One of this machine is read aside while requests go on, and then takes over as a whole. With another machine's
-        digests come of another key: who was let in before may not be any more, so nobody is until all is there.
+        It is read aside while requests go on, and then takes over as a whole. With a backup of another machine digests
+        come of another key, and callers are others: these find no key until all is there.
         """
         if self._vault.adopt(few.fingerprint_key):
             self._catalogue.clear()
-            self._take_over(self._catalogue, few)
-            self._bench(self._catalogue)
-            return
+            self._take_few(self._catalogue, few)
         with self._catalogue.replacing() as other:
             self._take_over(other, few)
             self._bench(other)
@@ -117,9 +117,7 @@ class Inventory(KeyEditing, Resets):
 
     def _take_over(self, catalogue: Catalogue, few: reading.Few) -> None:
         now, known = self._clock(), catalogue.revision
-        catalogue.providers = few.providers
-        catalogue.keep_pools(few.pools)
-        catalogue.credentials = few.credentials
+        self._take_few(catalogue, few)
         for rows in self._pages(reading.keys_since, known):
             for row in rows:
                 if row[-1]:
@@ -135,6 +133,11 @@ class Inventory(KeyEditing, Resets):
                     catalogue.drop_member(pool_id, key_id)
         catalogue.drop_rotations()
         catalogue.revision = few.revision
+
+    def _take_few(self, catalogue: Catalogue, few: reading.Few) -> None:
+        catalogue.providers = few.providers
+        catalogue.keep_pools(few.pools)
+        catalogue.credentials = few.credentials
 
     def _drop_keys_of(self, slugs: Set[str]) -> None:
         """The rows of a deleted provider's keys went with it, so no revision tells of them."""

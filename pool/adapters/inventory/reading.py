@@ -172,10 +172,16 @@ def members_since(session: Session, known: int, after: Place, size: int) -> tupl
     return [row[:-1] for row in rows], (rows[-1][-1], *rows[-1][:2]) if rows else after
 
 
-def health(session: Session, now: float) -> list[tuple[int, str, str, float | None]]:
+def health(
+    session: Session, now: float, after: tuple[int, str], size: int
+) -> list[tuple[int, str, str, float | None]]:
+    """(key, model, reason, until) of what is in force, behind the key and model `after`."""
     health = tables.KeyHealth
-    query = select(health.key_id, health.model, health.reason, health.until).where(
-        health.until.is_(None) | (health.until > now)
+    query = (
+        select(health.key_id, health.model, health.reason, health.until)
+        .where(health.until.is_(None) | (health.until > now), tuple_(health.key_id, health.model) > after)
+        .order_by(health.key_id, health.model)
+        .limit(size)
     )
     return [(row[0], row[1], row[2], row[3]) for row in session.execute(query)]
 

@@ -116,8 +116,7 @@ def _alternatives(session: Session, wanted: LogWanted) -> list[LogWanted]:
     """The same as wishes that each have an index to walk along; no request is in two of them."""
     if wanted.word:
         return [replace(wanted, word="", error_code=wanted.word), replace(wanted, outcome=wanted.word)]
-    named = wanted.outcome or wanted.error_code or wanted.status or wanted.model
-    if wanted.failed and not (named or wanted.pool_id or wanted.client_id):
+    if wanted.failed and not _asked(wanted):
         return [replace(wanted, outcome=each) for each in _failures(session)]
     return [wanted]
 
@@ -229,14 +228,11 @@ def _along(query: Any, index: str) -> Any:
 PROBED = 20_000
 """Index entries that are counted to learn how rare a value is: some milliseconds."""
 
-_EVERYWHERE = {"key_id": "ix_requests_key_id"}
-_OF_ALL = _EVERYWHERE | {name: f"ix_requests_{name}" for name in ("pool_id", "client_key_id", "model_used")}
-_OF_FAILURES = (
-    _EVERYWHERE
-    | {name: f"ix_requests_failed_{name}" for name in ("pool_id", "client_key_id", "model_used")}
-    | {name: f"ix_requests_{name}" for name in ("status", "outcome", "error_code")}
-)
-"""By the column: the index of all requests, and that of failures. A key has few of either."""
+_OF_ALL = {name: f"ix_requests_{name}" for name in ("pool_id", "client_key_id", "key_id", "model_used")}
+_OF_FAILURES = {name: f"ix_requests_failed_{name}" for name in _OF_ALL} | {
+    name: f"ix_requests_{name}" for name in ("status", "outcome", "error_code")
+}
+"""By the column: the index of all requests, and that of failures."""
 
 
 def _named(wanted: LogWanted) -> list[ColumnElement[bool]]:

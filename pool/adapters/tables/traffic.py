@@ -214,6 +214,7 @@ class Request(Model):
         only_where("ix_requests_error_code", "error_code", "at", "id", condition=FAILED),
         only_where("ix_requests_failed_pool_id", "pool_id", "at", "id", condition=FAILED),
         only_where("ix_requests_failed_client_key_id", "client_key_id", "at", "id", condition=FAILED),
+        only_where("ix_requests_failed_key_id", "key_id", "at", "id", condition=FAILED),
         only_where("ix_requests_failed_model_used", "model_used", "at", "id", condition=FAILED),
     )
 

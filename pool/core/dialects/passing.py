@@ -118,7 +118,10 @@ class PassingReader:
     def _block(self, block: bytes) -> bytes:
         """One event, read only where it is not like others that were."""
         if not self.useful:
-            return self._one(block)
+            out = self._one(block)
+            if self.useful and out == block and self.plain(block):
+                self._frame.learn(block)
+            return out
         if self._frame.known and self._frame.fits(block):
             self._spoken.heard(len(block) - self._frame.size)
             return block

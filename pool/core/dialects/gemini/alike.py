@@ -43,6 +43,8 @@ class Alike:
         string = _STRING.match(data, found.end()) if found else None
         if not self._left or string is None or data.count(b'"text"') > 1 or orjson.loads(string[0]) != text:
             return
+        if data.count(b"\\") > string[0].count(b"\\"):
+            return  # a name may be spelt with an escape, too
         self._left -= 1
         self._before, self._behind = data[: string.start()], _COUNT.split(data[string.end() :])
         self.index = chunk["candidates"][0].get("index", 0)
